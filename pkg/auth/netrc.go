@@ -61,6 +61,7 @@ func Netrc(path, host, user string) Source {
 type NetrcLogin struct {
 	User     string // empty when the entry names none
 	Password Secret
+	Default  bool // from the default entry: nobody meant this very host
 }
 
 // ErrNoNetrcEntry is wrapped in the *SourceError of LookupNetrc when the file is missing or does not know the host.
@@ -88,7 +89,7 @@ func LookupNetrc(path, host, user string) (NetrcLogin, error) {
 	if !private {
 		return NetrcLogin{}, exposed(where, path)
 	}
-	return NetrcLogin{User: e.login, Password: e.password}, nil
+	return NetrcLogin{User: e.login, Password: e.password, Default: e.machine == ""}, nil
 }
 
 // findNetrc returns the entry for host (lower case) and user, or nil. Default stands in for hosts without an entry.

@@ -71,7 +71,7 @@ func TestNetrcFile(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	login, err := LookupNetrc(NetrcPath("", getenv), "h", "")
-	if err != nil || login.User != "alice" || login.Password.Reveal() != "sesame" {
+	if err != nil || login.User != "alice" || login.Default || login.Password.Reveal() != "sesame" {
 		t.Errorf("got %+v, %v, want alice", login, err)
 	}
 }

@@ -131,21 +131,6 @@ func TestO4_FileModes(t *testing.T) {
 	}
 }
 
-func TestFD(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprint(w, "sesame\n")
-	w.Close()
-	src := FD(int(r.Fd()))
-	wantSecret(t, src, "sesame")
-	wantSecret(t, src, "sesame") // read once, repeated from memory
-	wantSecret(t, FD(-1), "error: not a file descriptor")
-	wantSecret(t, FD(987654), "error: bad file descriptor")
-	runtime.KeepAlive(r)
-}
-
 func TestOnce(t *testing.T) {
 	n := 0
 	src := Once(func(context.Context) (Secret, error) {

@@ -441,13 +441,14 @@ func plain(s string) string {
 	}, s)
 }
 
-// lastResort is for a user without a configured password: netrc if it knows the server, else the terminal.
+// lastResort is for a user without a configured password: netrc if it names the server, else the terminal. The default
+// entry of netrc does not count, for it is mostly there for FTP servers; `netrc = true` makes it count.
 func (r *resolver) lastResort(user string) (auth.Source, error) {
 	login, err := auth.LookupNetrc(auth.NetrcPath("", r.Getenv), r.endpoint.Host, user)
-	if err == nil {
+	switch {
+	case err == nil && !login.Default:
 		return auth.Literal(login.Password.Reveal()), nil
-	}
-	if !errors.Is(err, auth.ErrNoNetrcEntry) {
+	case err != nil && !errors.Is(err, auth.ErrNoNetrcEntry):
 		return nil, err
 	}
 	return r.prompt(user)

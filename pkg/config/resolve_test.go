@@ -111,7 +111,7 @@ imap = "imaps://alice@imap.example.org"
 `
 
 func TestResolve(t *testing.T) {
-	const netrc = "machine netrc.example.org login carol password from-netrc\nmachine imap.example.com login dave password daves\n"
+	const netrc = "machine netrc.example.org login carol password from-netrc\nmachine imap.example.com login dave password daves\ndefault password of-default\n"
 	for _, c := range []struct {
 		name  string
 		proto wire.Protocol
@@ -148,8 +148,9 @@ func TestResolve(t *testing.T) {
 		{"password by environment without a user", wire.SMTP, Overrides{Account: "open"}, []string{"MAIL_PASSWORD=p"}, "open (localhost:2525) smtp+plain://localhost:2525 pw=- tok=-"},
 		{"external needs neither", wire.IMAP, Overrides{Account: "ext"}, nil, "ext (imap.example.org:993) imaps://external@imap.example.org:993 pw=- tok=- external"},
 		{"netrc on purpose gives the user", wire.IMAP, Overrides{Account: "net"}, nil, "net (netrc.example.org:993) imaps://carol@netrc.example.org:993 pw=from-netrc tok=-"},
-		{"netrc on purpose, wrong user", wire.IMAP, Overrides{Account: "net", User: "bob"}, nil, "error: no entry for bob@netrc.example.org"},
+		{"netrc on purpose, default entry", wire.IMAP, Overrides{Account: "net", User: "bob"}, nil, "net (netrc.example.org:993) imaps://bob@netrc.example.org:993 pw=of-default tok=-"},
 		{"netrc by itself", wire.IMAP, Overrides{Server: "imaps://dave@imap.example.com"}, nil, "imap.example.com:993 imaps://dave@imap.example.com:993 pw=daves tok=-"},
+		{"netrc by itself, default only", wire.IMAP, Overrides{Server: "imaps://dave@imap.example.edu", NoInput: true}, nil, "error: no password for dave@imap.example.edu"},
 		{"env of the account", wire.IMAP, Overrides{Account: "envy"}, []string{"SECRET_VAR=v"}, "envy (imap.example.org:993) imaps://alice@imap.example.org:993 pw=v tok=-"},
 		{"env of the account, not set", wire.IMAP, Overrides{Account: "envy"}, nil, "envy (imap.example.org:993) imaps://alice@imap.example.org:993 pw=error: secret from environment variable SECRET_VAR: not set, or empty tok=-"},
 		{"no terminal", wire.IMAP, Overrides{Account: "bare"}, nil, "bare (imap.example.org:993) imaps://alice@imap.example.org:993 pw=error: secret from terminal: there is none to ask on tok=-"},
@@ -240,25 +241,12 @@ func TestResolveFrom(t *testing.T) {
 	}
 }
 
-func TestPasswordByFileAndFD(t *testing.T) {
-	secret := writeFile(t, "from-file\n", 0o600)
-	o := world(t, Overrides{Server: "imaps://alice@h", PasswordFile: secret})
+func TestPasswordByFile(t *testing.T) {
+	o := world(t, Overrides{Server: "imaps://alice@h", PasswordFile: writeFile(t, "from-file\n", 0o600)})
 	target, err := Resolve(wire.IMAP, o)
 	if err != nil || reveal(target.Credentials.Password) != "from-file" {
 		t.Errorf("got %v, %v, want from-file", target, err)
 	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintln(w, "from-fd")
-	w.Close()
-	o = world(t, Overrides{Server: "imaps://alice@h", PasswordFD: int(r.Fd())})
-	target, err = Resolve(wire.IMAP, o)
-	if err != nil || reveal(target.Credentials.Password) != "from-fd" {
-		t.Errorf("got %v, %v, want from-fd", target, err)
-	}
-	runtime.KeepAlive(r)
 }
 
 // tty answers one question.

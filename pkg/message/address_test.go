@@ -117,12 +117,16 @@ func TestParseAddressList(t *testing.T) {
 func TestM6_AddressBombs(t *testing.T) {
 	for _, piece := range []string{"a", "(", "()", "\"", "\"\"", "<", "@", "a@b,", "a@b ", ",", ";", "a:", "[", "\\", ".", " ",
 		"=?", "=?a?q?", "=?a?q?b?= ", "=?a?q?,?=", "(\\", "a ", "\"a\" ", "a@[", "<@a,", "\xff", "a@", "@b "} {
-		s := strings.Repeat(piece, (1<<20)/len(piece))
+		size := 1 << 20
+		if testing.Short() {
+			size = 1 << 17
+		}
+		s := strings.Repeat(piece, size/len(piece))
 		for name, parse := range map[string]func(){
 			"list":      func() { _, _ = ParseAddressList(s) },
 			"list+addr": func() { _, _ = ParseAddressList(s + "@b <a@b>") },
 			"words":     func() { _ = DecodeWords(s) },
-			"date":      func() { _, _ = ParseDate(s[:maxDateBytes]) },
+			"date":      func() { _, _ = ParseDate(s[:maxDateBytes-len(piece)]) },
 			"check":     func() { _ = CheckAddress(s) },
 			"encode":    func() { _ = EncodeText(s, 7) },
 			"format":    func() { _ = FormatAddress(Address{s, "a@b"}) },
@@ -130,9 +134,9 @@ func TestM6_AddressBombs(t *testing.T) {
 			start := time.Now()
 			parse()
 			if d := time.Since(start); d > 10*time.Second {
-				t.Errorf("%s of 1 MiB of %q: %v", name, piece, d)
+				t.Errorf("%s of much of %q: %v", name, piece, d)
 			} else if d > 100*time.Millisecond {
-				t.Logf("%s of 1 MiB of %q: %v", name, piece, d)
+				t.Logf("%s of much of %q: %v", name, piece, d)
 			}
 		}
 	}

@@ -382,7 +382,11 @@ func (h *Header) eol() string {
 func (h *Header) completeLines() {
 	eol := h.eol()
 	if n := len(h.Fields); n > 0 && !bytes.HasSuffix(h.Fields[n-1].Raw, []byte("\n")) {
-		h.Fields[n-1].Raw = append(bytes.Clone(h.Fields[n-1].Raw), eol...)
+		last := bytes.Clone(h.Fields[n-1].Raw)
+		if bytes.HasSuffix(last, []byte("\r")) {
+			last = append(last, '\r') // a lone CR must not become a blank line
+		}
+		h.Fields[n-1].Raw = append(last, eol...)
 	}
 	if len(h.End) == 0 {
 		h.End = []byte(eol)

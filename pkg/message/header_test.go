@@ -212,6 +212,7 @@ func TestHeaderEditUnfinished(t *testing.T) {
 		"A: 1":         "A: 1\r\nX: 1\r\n\r\n",
 		"A: 1\n":       "A: 1\nX: 1\n\n",
 		"hello\nyou":   "X: 1\r\n\r\nhello\nyou",
+		"A: 1\n\r":     "A: 1\n\r\r\nX: 1\n\n",
 		"\nhello":      "X: 1\n\nhello",
 		"A: 1\r\n\r\n": "A: 1\r\nX: 1\r\n\r\n",
 	} {

@@ -223,7 +223,9 @@ func (s *Scanner) Facts() Facts {
 // Scan reads wire form from r to its end and returns its Facts.
 func Scan(r io.Reader) (Facts, error) {
 	var s Scanner
-	_, err := io.CopyBuffer(struct{ io.Writer }{&s}, struct{ io.Reader }{r}, make([]byte, chunkSize))
+	buf := chunks.Get().(*[chunkSize]byte)
+	defer chunks.Put(buf)
+	_, err := io.CopyBuffer(struct{ io.Writer }{&s}, struct{ io.Reader }{r}, buf[:])
 	return s.Facts(), err
 }
 

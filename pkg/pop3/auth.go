@@ -102,11 +102,9 @@ func (e *Error) otherReason() bool {
 func loginError(mechanism string, err error, secret auth.Secret) error {
 	var refused *Error
 	if !errors.As(err, &refused) {
-		return err
+		return secret.Scrub(err)
 	}
-	if s := secret.Reveal(); s != "" {
-		refused.Text = strings.ReplaceAll(refused.Text, s, secret.String())
-	}
+	refused.Text = secret.Blank(refused.Text)
 	if refused.otherReason() {
 		return refused
 	}

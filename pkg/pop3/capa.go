@@ -105,8 +105,8 @@ func (c *Client) readCapa() error {
 }
 
 // readListing reads the lines of a multi-line reply up to its dot (RFC 1939 §3) and gives each to line, without
-// dot-stuffing. All lines are read, and the first error of line is returned at the end, unless a cap is passed or the
-// server breaks off with -ERR, where no end would come: that ends the connection.
+// dot-stuffing. An error of line is returned once the rest has been skipped. A cap that is passed ends the connection, and
+// so does a server that breaks off with -ERR, as no end would come.
 func (c *Client) readListing(verb string, maxLines int, line func([]byte) error) error {
 	var first error
 	total := 0
@@ -128,8 +128,8 @@ func (c *Client) readListing(verb string, maxLines int, line func([]byte) error)
 		if ok, _, err := parseReply(p); err == nil && !ok {
 			return c.fail(verb, fmt.Sprintf("listing broken off by %q", clip(p, 80)))
 		}
-		if err := line(p); err != nil && first == nil {
-			first = err
+		if first == nil {
+			first = line(p)
 		}
 	}
 }

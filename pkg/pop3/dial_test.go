@@ -2,6 +2,7 @@ package pop3
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"strings"
 	"testing"
@@ -215,6 +216,23 @@ func TestT7_Certificates(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestT10_OldTLS(t *testing.T) {
+	for name, script := range map[string]string{"implicit": "TLSFAIL", "STLS": greeted + "C: STLS\nS: +OK\nTLSFAIL"} {
+		t.Run(name, func(t *testing.T) {
+			addr := wiretest.Serve(t, script, wiretest.TLSVersions(tls.VersionTLS10, tls.VersionTLS11))
+			sec := wire.ImplicitTLS
+			if name == "STLS" {
+				sec = wire.StartTLS
+			}
+			_, err := Dial(within(t), endpointOf(t, addr, sec), trusting(t))
+			var te *wire.TLSError
+			if !errors.As(err, &te) {
+				t.Errorf("got %v, want a *wire.TLSError", err)
+			}
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package pop3
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -205,22 +206,21 @@ func TestS12_BareLFInListing(t *testing.T) {
 }
 
 func TestS3_EndlessReplies(t *testing.T) {
-	ctx := within(t)
 	cases := []struct {
 		name, command, flood string
-		call                 func(c *Client) error
+		call                 func(ctx context.Context, c *Client) error
 	}{
-		{"status line", "STAT", `S> "+OK "` + "\n" + `FLOOD "1111111111111111"`, func(c *Client) error { _, err := c.Stat(ctx); return err }},
-		{"LIST line", "LIST", `S> "+OK\r\n1 "` + "\n" + `FLOOD "1111111111111111"`, func(c *Client) error { _, err := c.List(ctx); return err }},
-		{"UIDL line", "UIDL", `S> "+OK\r\n1 "` + "\n" + `FLOOD "xxxxxxxxxxxxxxxx"`, func(c *Client) error { _, err := c.Uidl(ctx); return err }},
-		{"LIST lines", "LIST", "S: +OK\n" + `FLOOD "1 1\r\n2 2\r\nx\r\n"`, func(c *Client) error { _, err := c.List(ctx); return err }},
-		{"UIDL lines", "UIDL", "S: +OK\n" + `FLOOD "1 ` + strings.Repeat("x", 500) + `\r\n"`, func(c *Client) error { _, err := c.Uidl(ctx); return err }},
-		{"CAPA lines", "CAPA", "S: +OK\n" + `FLOOD "X-A\r\nX-B\r\n"`, func(c *Client) error { _, err := c.Caps(ctx); return err }},
+		{"status line", "STAT", `S> "+OK "` + "\n" + `FLOOD "1111111111111111"`, func(ctx context.Context, c *Client) error { _, err := c.Stat(ctx); return err }},
+		{"LIST line", "LIST", `S> "+OK\r\n1 "` + "\n" + `FLOOD "1111111111111111"`, func(ctx context.Context, c *Client) error { _, err := c.List(ctx); return err }},
+		{"UIDL line", "UIDL", `S> "+OK\r\n1 "` + "\n" + `FLOOD "xxxxxxxxxxxxxxxx"`, func(ctx context.Context, c *Client) error { _, err := c.Uidl(ctx); return err }},
+		{"LIST lines", "LIST", "S: +OK\n" + `FLOOD "` + strings.Repeat(`1 1\r\n2 2\r\nx\r\n`, 1000) + `"`, func(ctx context.Context, c *Client) error { _, err := c.List(ctx); return err }},
+		{"UIDL lines", "UIDL", "S: +OK\n" + `FLOOD "1 ` + strings.Repeat("x", 20000) + `\r\n"`, func(ctx context.Context, c *Client) error { _, err := c.Uidl(ctx); return err }},
+		{"CAPA lines", "CAPA", "S: +OK\n" + `FLOOD "` + strings.Repeat(`X-A\r\nX-B\r\n`, 100) + `"`, func(ctx context.Context, c *Client) error { _, err := c.Caps(ctx); return err }},
 	}
 	for _, tt := range cases {
 		t.Run(tt.name, func(t *testing.T) {
 			c := login(t, loggedIn+"C: "+tt.command+"\n"+tt.flood, nil)
-			wantProtocol(t, tt.call(c))
+			wantProtocol(t, tt.call(within(t), c))
 			if c.conn.Err() == nil {
 				t.Error("the session lives on, want it ended")
 			}
