@@ -1,0 +1,79 @@
+package mimetree
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/emersion/go-message/charset"
+	"golang.org/x/text/runes"
+	"golang.org/x/text/transform"
+)
+
+// maxCharsetName is the longest charset name looked up, in octets.
+const maxCharsetName = 64
+
+// cleanCharset reduces a charset parameter to a name that can be looked up, "us-ascii" when empty.
+func cleanCharset(name string) string {
+	name = strings.ToLower(strings.Trim(name, " \t\r\n\"'"))
+	switch name {
+	case "", "ascii", "ansi_x3.4-1968", "7bit", "8bit", "unknown", "unknown-8bit", "default":
+		return "us-ascii"
+	case "utf8", "utf_8", "utf-8-mac", "unicode-1-1-utf-8":
+		return "utf-8"
+	case "cp-850", "x-cp850":
+		return "cp850"
+	case "ks_c_5601-1987", "ks_c_5601", "x-windows-949", "cp949":
+		return "euc-kr"
+	case "gb2312", "x-gbk", "cp936", "x-euc-cn":
+		return "gbk"
+	case "iso-8859-8-i":
+		return "iso-8859-8"
+	}
+	if strings.HasPrefix(name, "cp125") && len(name) == 6 {
+		return "windows-" + name[2:]
+	}
+	return name
+}
+
+// charsetReader converts r from the named charset to valid UTF-8; what cannot be converted becomes U+FFFD. known is
+// false when the charset is not known, and the text is then taken as UTF-8.
+func charsetReader(name string, r io.Reader) (out io.Reader, known bool) {
+	name = cleanCharset(name)
+	repair := func(r io.Reader) io.Reader { return transform.NewReader(r, runes.ReplaceIllFormed()) }
+	if name == "utf-8" || name == "us-ascii" {
+		return repair(r), true
+	}
+	if len(name) <= maxCharsetName {
+		if c, err := charset.Reader(name, r); err == nil {
+			return repair(c), true
+		}
+	}
+	return repair(r), false
+}
+
+// NewCharsetReader converts r from the named charset to valid UTF-8; what cannot be converted becomes U+FFFD. The
+// result is false when the charset is not known, and the text is then taken as UTF-8.
+func NewCharsetReader(name string, r io.Reader) (io.Reader, bool) { return charsetReader(name, r) }
+
+// textOf converts a short text, for parameters. Text in no known charset, or not valid in its own, is taken as UTF-8 when it
+// is that, and as Windows-1252, the commonest unmarked charset, when it is not.
+func textOf(name string, b []byte) string {
+	if name != "" && cleanCharset(name) != "us-ascii" {
+		if r, known := charsetReader(name, bytes.NewReader(b)); known {
+			if out, err := io.ReadAll(r); err == nil {
+				return string(out)
+			}
+		}
+	}
+	if utf8.Valid(b) {
+		return string(b)
+	}
+	r, _ := charsetReader("windows-1252", bytes.NewReader(b))
+	out, err := io.ReadAll(r)
+	if err != nil {
+		return strings.ToValidUTF8(string(b), "\uFFFD")
+	}
+	return string(out)
+}

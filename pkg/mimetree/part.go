@@ -1,0 +1,178 @@
+package mimetree
+
+import (
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/mail-toolkit/mail/pkg/message"
+)
+
+// Part is one entity of a message: the message itself, a multipart, an embedded message or a leaf.
+type Part struct {
+	// ID is the part number of RFC 9051 §6.4.5: "1.2". A multipart that is the whole body of a message has none there; its ID is the
+	// section that holds its body, "TEXT" or "2.TEXT".
+	ID string
+	// Depth is the number of containers around the part.
+	Depth int
+	// Parent is the container around the part, nil at the top.
+	Parent *Part
+	// Header is the entity's own header: the message header at the top and in embedded messages, the MIME header otherwise.
+	Header *message.Header
+
+	MediaType         string // lower case, "text/plain" when nothing is said
+	Params            Params // of Content-Type
+	Charset           string // of text parts, cleaned, "us-ascii" when nothing is said; "" for other types
+	Encoding          string // Content-Transfer-Encoding, lower case, "7bit" when nothing is said
+	Disposition       string // "attachment", "inline", … or "" when nothing is said
+	DispositionParams Params // of Content-Disposition
+	Filename          string // what the sender calls the file; untrusted, see SafeName
+	ContentID         string // without angle brackets
+
+	// Embedded tells that the part is the content of a message/rfc822 part: its Header is a message header.
+	Embedded bool
+	// Container tells that the parts inside are walked: a multipart with a boundary, or a message that is not encoded.
+	Container bool
+
+	HeaderOffset int64 // where the header starts in the stream
+	BodyOffset   int64 // where the body starts
+	Size         int64 // octets of the body as it stands; known when the part has been left
+
+	// Defects is what had to be tolerated so far; complete when the part has been left.
+	Defects []Defect
+}
+
+// Multipart tells if the media type is a multipart.
+func (p *Part) Multipart() bool { return strings.HasPrefix(p.MediaType, "multipart/") }
+
+// Message tells if the part holds an embedded message.
+func (p *Part) Message() bool {
+	return p.MediaType == "message/rfc822" || p.MediaType == "message/global"
+}
+
+// Text tells if the part is text, so that its charset matters.
+func (p *Part) Text() bool { return strings.HasPrefix(p.MediaType, "text/") }
+
+// Root tells if the part is the message itself.
+func (p *Part) Root() bool { return p.Parent == nil }
+
+func (p *Part) defect(id DefectID, detail string) {
+	p.Defects = addDefect(p.Defects, id, "%s", detail)
+}
+
+// field gives the value of the first field of that name and notes others.
+func (p *Part) field(name string) (string, bool) {
+	v, ok := p.Header.Get(name)
+	if ok && len(p.Header.Values(name)) > 1 {
+		p.defect(DefectDuplicateField, name)
+	}
+	return v, ok
+}
+
+// describe fills in what the header says. fallback is the media type when it says nothing.
+func (p *Part) describe(fallback string) {
+	p.MediaType = fallback
+	if v, ok := p.field("Content-Type"); ok {
+		var list []Defect
+		p.MediaType, p.Params, list = ParseMediaType(v)
+		p.Defects = append(p.Defects, list...)
+	}
+	v, _ := p.field("Content-Transfer-Encoding")
+	p.Encoding = cleanEncoding(v)
+	if v, ok := p.field("Content-Disposition"); ok {
+		var list []Defect
+		p.Disposition, p.DispositionParams, list = ParseDisposition(v)
+		p.Defects = append(p.Defects, list...)
+	}
+	if p.Text() {
+		p.Charset = cleanCharset(p.Params.Get("charset"))
+	}
+	p.Filename = p.DispositionParams.Get("filename")
+	if p.Filename == "" {
+		p.Filename = p.Params.Get("name")
+	}
+	if v, ok := p.Header.Get("Content-ID"); ok {
+		p.ContentID = strings.Trim(v, " \t<>")
+	}
+	for _, f := range p.Header.Fields {
+		if f.Name == "" && !((p.Root() || p.Embedded) && strings.HasPrefix(string(f.Raw), "From ")) {
+			p.defect(DefectHeaderLine, shorten(f.Value()))
+			break
+		}
+	}
+}
+
+// errBodyOver is what a body says when it is read after the visit.
+var errBodyOver = errors.New("mimetree: body read after its visit")
+
+// Body is the body of the part being visited. It is read at most once, in one of the ways below, and only during the visit;
+// what is not read is passed over. Reading the body of a container takes it as it stands, and the parts inside are then not visited.
+type Body struct {
+	w       *walker
+	part    *Part
+	started bool
+	over    bool
+	dec     *Decoder
+}
+
+// chunks marks the body as read and gives its pieces as they stand.
+func (b *Body) chunks() chunker {
+	b.started = true
+	return bodyChunks{b}
+}
+
+// bodyChunks is the body as a chunker.
+type bodyChunks struct{ b *Body }
+
+func (c bodyChunks) next() ([]byte, error) {
+	if c.b.over {
+		return nil, errBodyOver
+	}
+	return c.b.w.next()
+}
+
+// decoder is the decoder of the body, made on first use.
+func (b *Body) decoder() *Decoder {
+	if b.dec == nil {
+		encoding := b.part.Encoding
+		if b.part.Container || b.part.Multipart() {
+			encoding = "8bit"
+		}
+		b.dec = newDecoder(b.chunks(), encoding, b.w.o.Decode)
+		b.dec.out = b.w.scratch
+	}
+	return b.dec
+}
+
+// Read gives the body with its transfer encoding undone. Bad data is no error: see [Part.Defects].
+func (b *Body) Read(p []byte) (int, error) { return b.decoder().Read(p) }
+
+// WriteTo writes the body, its transfer encoding undone, in large pieces.
+func (b *Body) WriteTo(w io.Writer) (int64, error) { return b.decoder().WriteTo(w) }
+
+// Raw gives the body as it stands, transfer encoding and line ends included.
+func (b *Body) Raw() io.Reader {
+	d := &Decoder{src: b.chunks(), dec: new(identity)}
+	d.out = b.w.scratch
+	return d
+}
+
+// Text gives the body decoded and converted to valid UTF-8 by the part's charset; what cannot be converted is U+FFFD.
+func (b *Body) Text() io.Reader {
+	r, known := charsetReader(b.part.Charset, b.decoder())
+	if !known {
+		b.part.defect(DefectUnknownCharset, shorten(b.part.Charset))
+	}
+	return r
+}
+
+// end closes the body after its visit.
+func (b *Body) end() {
+	b.over = true
+	if b.dec != nil {
+		for _, d := range b.dec.Defects() {
+			b.part.defect(d.ID, d.Detail)
+		}
+		b.w.scratch = b.dec.out[:0]
+	}
+}

@@ -1,0 +1,238 @@
+package mimetree
+
+import (
+	"bytes"
+	"errors"
+	"io"
+)
+
+const (
+	scanBuffer = 128 << 10
+	// delimMax is the longest line that can be a delimiter: hyphens, a boundary, blanks, a line end.
+	delimMax = 1200
+	// boundaryMax is the longest boundary honoured; RFC 2046 §5.1.1 allows 70.
+	boundaryMax = 1000
+)
+
+// delimiter says what ended a body.
+type delimiter struct {
+	level  int  // index of the boundary among the open ones, -1: the end of the stream
+	closes bool // "--boundary--"
+	length int  // octets of the delimiter line with its line end, still to be consumed
+}
+
+// scanner reads a stream line by line where it must and in large pieces where it can, over one buffer, and knows the
+// boundaries that are open. One instance serves a whole walk.
+type scanner struct {
+	r          io.Reader
+	buf        []byte
+	pos, end   int   // the unread octets are buf[pos:end]
+	base       int64 // offset of buf[0] in the stream
+	err        error // what the reader said last
+	lineStart  bool  // pos is at the start of a line
+	boundaries [][]byte
+	blind      bool // no boundary is looked for
+	ended      bool // the current body is over, found says by what
+	found      delimiter
+	bodyEnd    int64 // offset of the end of the body, when it is over
+}
+
+func newScanner(r io.Reader) *scanner {
+	return &scanner{r: r, buf: make([]byte, scanBuffer), lineStart: true}
+}
+
+// offset is the place of the next unread octet in the stream.
+func (s *scanner) offset() int64 { return s.base + int64(s.pos) }
+
+// need reads until n octets are unread, the stream ends or fails. n is far below the size of the buffer.
+func (s *scanner) need(n int) {
+	if s.end-s.pos >= n || s.err != nil {
+		return
+	}
+	copy(s.buf, s.buf[s.pos:s.end])
+	s.base += int64(s.pos)
+	s.end -= s.pos
+	s.pos = 0
+	for empty := 0; s.end < n && s.err == nil; {
+		var m int
+		m, s.err = s.r.Read(s.buf[s.end:])
+		s.end += m
+		if m > 0 {
+			empty = 0
+		} else if empty++; empty > 100 && s.err == nil {
+			s.err = io.ErrNoProgress
+		}
+	}
+}
+
+// failure is the error of the reader, nil at a plain end.
+func (s *scanner) failure() error {
+	if s.err == nil || errors.Is(s.err, io.EOF) {
+		return nil
+	}
+	return s.err
+}
+
+// finish notes that d ends the current body here.
+func (s *scanner) finish(d delimiter) {
+	s.ended, s.found, s.bodyEnd = true, d, s.offset()
+}
+
+// match tells if line, without or with its line end, is a delimiter line of an open boundary. The innermost one wins. The whole
+// line must match (RFC 2046 §5.1.1), but for blanks at its end: a boundary that another one begins with is not it.
+func (s *scanner) match(line []byte) (d delimiter, ok bool) {
+	if s.blind || len(line) < 3 || line[0] != '-' || line[1] != '-' {
+		return d, false
+	}
+	text := bytes.TrimRight(line[2:], " \t\r\n")
+	for i := len(s.boundaries) - 1; i >= 0; i-- {
+		b := s.boundaries[i]
+		if len(b) == 0 || len(text) < len(b) || len(text) > len(b)+2 || !bytes.Equal(text[:len(b)], b) {
+			continue
+		}
+		switch string(text[len(b):]) {
+		case "":
+			return delimiter{level: i, length: len(line)}, true
+		case "--":
+			return delimiter{level: i, closes: true, length: len(line)}, true
+		}
+	}
+	return d, false
+}
+
+// line gives the line that starts at index at, with its line end, as far as it is within delimMax. whole is false when
+// more must be read to know.
+func (s *scanner) line(at int) (line []byte, whole bool) {
+	limit := min(s.end, at+delimMax)
+	if i := bytes.IndexByte(s.buf[at:limit], '\n'); i >= 0 {
+		return s.buf[at : at+i+1], true
+	}
+	return s.buf[at:limit], limit == at+delimMax || s.err != nil
+}
+
+// atDelimiter tells if the next line, at whose start the scanner is, is a delimiter, and if so ends the body there.
+func (s *scanner) atDelimiter() bool {
+	if !s.lineStart || s.blind || len(s.boundaries) == 0 {
+		return false
+	}
+	if s.need(1); s.pos == s.end || s.buf[s.pos] != '-' {
+		return false
+	}
+	s.need(delimMax)
+	line, _ := s.line(s.pos)
+	d, ok := s.match(line)
+	if ok {
+		s.finish(d)
+	}
+	return ok
+}
+
+// next gives the next piece of the current body, up to the delimiter that ends it. The line end before a delimiter
+// belongs to the delimiter. It is valid until the next call of any method; io.EOF means the end of the body.
+func (s *scanner) next() ([]byte, error) {
+	if s.ended || s.atDelimiter() {
+		return nil, io.EOF
+	}
+	want := 1
+	for {
+		s.need(want)
+		if s.pos == s.end {
+			s.finish(delimiter{level: -1})
+			if err := s.failure(); err != nil {
+				return nil, err
+			}
+			return nil, io.EOF
+		}
+		n, d, certain := s.extent()
+		piece := s.buf[s.pos : s.pos+n]
+		s.pos += n
+		if certain {
+			s.finish(d)
+			s.skipLineEnd()
+		}
+		if n > 0 {
+			s.lineStart = certain || piece[n-1] == '\n'
+			return piece, nil
+		}
+		if certain {
+			return nil, io.EOF
+		}
+		want = min(s.end-s.pos+delimMax, scanBuffer)
+	}
+}
+
+// skipLineEnd consumes the line end before a delimiter.
+func (s *scanner) skipLineEnd() {
+	if s.pos < s.end && s.buf[s.pos] == '\r' {
+		s.pos++
+	}
+	s.pos++
+	s.lineStart = true
+}
+
+// extent finds how many unread octets surely belong to the body. found is true when a delimiter line follows them and
+// its line end.
+func (s *scanner) extent() (n int, d delimiter, found bool) {
+	data := s.buf[s.pos:s.end]
+	if s.blind || len(s.boundaries) == 0 {
+		return len(data), d, false
+	}
+	for at := 0; ; {
+		i := bytes.Index(data[at:], []byte("\n--"))
+		if i < 0 {
+			break
+		}
+		i += at
+		line, whole := s.line(s.pos + i + 1)
+		if !whole {
+			return beforeLF(data, i), d, false
+		}
+		if d, ok := s.match(line); ok {
+			return beforeLF(data, i), d, true
+		}
+		at = i + 1
+	}
+	if s.err != nil {
+		return len(data), d, false
+	}
+	return len(data) - heldBack(data), d, false
+}
+
+// heldBack counts the octets at the end of data that may be the start of a delimiter.
+func heldBack(data []byte) int {
+	n := len(data)
+	switch {
+	case n > 0 && data[n-1] == '\r':
+		return 1
+	case n > 0 && data[n-1] == '\n':
+		return n - beforeLF(data, n-1)
+	case n > 1 && data[n-1] == '-' && data[n-2] == '\n':
+		return n - beforeLF(data, n-2)
+	}
+	return 0
+}
+
+// beforeLF gives the length of data up to the LF at i, and the CR before it.
+func beforeLF(data []byte, i int) int {
+	if i > 0 && data[i-1] == '\r' {
+		return i - 1
+	}
+	return i
+}
+
+// skip passes over what is left of the current body.
+func (s *scanner) skip() error {
+	for {
+		if _, err := s.next(); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// takeDelimiter consumes the delimiter line that ended the body.
+func (s *scanner) takeDelimiter() {
+	s.pos += s.found.length
+	s.lineStart, s.ended = true, false
+}
