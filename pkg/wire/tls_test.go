@@ -308,3 +308,37 @@ func TestProxyRefuses(t *testing.T) {
 		t.Errorf("error %v, want the proxy's 407 and no password", err)
 	}
 }
+
+// A connection belongs to whoever dialled it, with the settings it was dialled with: while one is open, dialling the
+// same server with other settings checks these from the start.
+func TestT8_NoReuseAcrossSettings(t *testing.T) {
+	ca := wiretest.CA(t)
+	addr := wiretest.Serve(t, "TLS\nS: 220 first\nHANG\nCONN\nTLSFAIL\nCONN\nTLSFAIL\nCONN\nTLS\nS: 220 last\nHANG")
+	ep := endpoint(t, addr, wire.ImplicitTLS)
+	trusting := &wire.Config{RootCAs: ca.Pool}
+	first, err := wire.Dial(t.Context(), ep, trusting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if _, err := first.ReadLine(100); err != nil {
+		t.Fatal(err)
+	}
+	for name, cfg := range map[string]*wire.Config{"no authority": {RootCAs: x509.NewCertPool()}, "other pin": {Pins: [][32]byte{{1}}}} {
+		var te *wire.TLSError
+		if c, err := wire.Dial(t.Context(), ep, cfg); !errors.As(err, &te) || !te.Certificate() {
+			t.Errorf("%s: got %v, %v; want a certificate error", name, c, err)
+		}
+	}
+	last, err := wire.Dial(t.Context(), ep, trusting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer last.Close()
+	if line, err := last.ReadLine(100); err != nil || string(line) != "220 last" {
+		t.Errorf("got %q, %v; want a connection of its own", line, err)
+	}
+	if last.TLS().DidResume {
+		t.Error("the TLS session of another connection was resumed")
+	}
+}
