@@ -212,3 +212,24 @@ func TestContext(t *testing.T) {
 		t.Errorf("dial with an ended context: %v", err)
 	}
 }
+
+func TestD6_ServerGoneWhileIdleIsCertain(t *testing.T) {
+	const once = "C: MAIL *\nC: RCPT *\nC: BDAT *\nC{28}\nS: 250 ok\nS: 250 ok\nS: 250 queued\n"
+	for _, tc := range []struct{ name, script, kind string }{
+		{"closed", "CLOSE\n", "closed"},
+		{"421 before", "S: 421 idle\nCLOSE\n", "error"},
+		{"alive", "C: NOOP\nS: 250 ok\n" + once + bye, "ok"},
+		{"NOOP unknown", "C: NOOP\nS: 500 what\n" + once + bye, "ok"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := mustOpen(t, hello("PIPELINING", "CHUNKING")+once+tc.script, nil)
+			if _, err := send(t, c, envelope("bob@example.org")); err != nil {
+				t.Fatal(err)
+			}
+			c.probeAfter = 0
+			_, err := send(t, c, envelope("bob@example.org"))
+			wantKind(t, err, tc.kind)
+			_ = c.Close()
+		})
+	}
+}

@@ -23,6 +23,7 @@ func (c *Client) sendData(t *transaction, body io.Reader) error {
 		return err
 	}
 	t.sent = true
+	c.needsRset = false // the dot ends the transaction, whatever its reply (RFC 5321 §4.1.1.4)
 	c.oweFinals(t)
 	return nil
 }

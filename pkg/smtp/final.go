@@ -8,8 +8,8 @@ func (c *Client) takeFinal(o owed, r reply, refusal *Error) {
 	t.finals--
 	t.done = t.finals == 0
 	t.res.Reply = shorten(r.String(), maxShown)
-	if t.done && c.latest(t) && (refusal == nil || !t.plan.chunking) {
-		c.needsRset = false // the transaction is over, whatever the reply to DATA's dot (RFC 5321 §4.1.1.4)
+	if c.latest(t) && refusal == nil {
+		c.needsRset = false // a refused BDAT leaves a transaction behind (RFC 3030 §2)
 	}
 	if c.lmtp() {
 		t.res.Rcpt[o.rcpt].Reply, t.res.Rcpt[o.rcpt].Err = r.Reply, refusal

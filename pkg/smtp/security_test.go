@@ -60,7 +60,8 @@ func TestT1_ResponseInjection(t *testing.T) {
 			{"same write", fmt.Sprintf("S> %q\n", "220 go\r\n"+p.raw)},
 			{"write of its own", fmt.Sprintf("S: 220 go\nS> %q\n", p.raw)},
 			{"after a delay", fmt.Sprintf("S: 220 go\nSLEEP 20ms\nS> %q\n", p.raw)},
-			{"split into octets", fmt.Sprintf("SPLIT 1\nS> %q\n", "220 go\r\n"+p.raw)},
+			// No more octets than the client needs for a record header: it does not hang up while they are sent.
+			{"split into octets", fmt.Sprintf("SPLIT 1\nS> %q\n", "220 go\r\n"+p.raw[:min(len(p.raw), 4)])},
 		} {
 			t.Run(p.name+"/"+how.name, func(t *testing.T) {
 				var got wiretest.Captured

@@ -113,6 +113,9 @@ func (c *Client) transact(t *transaction, body io.Reader) error {
 			return c.abandon(err)
 		}
 	}
+	if err := c.probe(); err != nil {
+		return err
+	}
 	if err := c.envelope(t); err != nil {
 		return err
 	}
@@ -213,6 +216,7 @@ func (c *Client) receive() error {
 		return err
 	}
 	c.owed = c.owed[1:]
+	c.heard = time.Now()
 	o.t.owing--
 	c.window.Got(replySize)
 	if err := c.take(o, r); err != nil {

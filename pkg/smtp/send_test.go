@@ -14,19 +14,20 @@ import (
 
 const bye = "C: QUIT\n"
 
-func TestSend_Conversations(t *testing.T) {
-	size := len(testBody)
-	for _, tc := range []struct {
-		name   string
-		script string
-		opt    *Options
-		env    *Envelope
-		kind   string
-		out    string
-	}{
-		{
-			name: "no extensions, step by step",
-			script: hello() + `C: MAIL FROM:<alice@example.org>
+// conversation is a session with one message, and what becomes of that.
+type conversation struct {
+	name   string
+	script string
+	opt    *Options
+	env    *Envelope
+	kind   string
+	out    string
+}
+
+var conversations = []conversation{
+	{
+		name: "no extensions, step by step",
+		script: hello() + `C: MAIL FROM:<alice@example.org>
 				S: 250 ok
 				C: RCPT TO:<bob@example.org>
 				S: 250 ok
@@ -34,11 +35,11 @@ func TestSend_Conversations(t *testing.T) {
 				S: 354 go
 				C.
 				S: 250 queued` + "\n" + bye,
-			env: envelope("bob@example.org"), kind: "ok", out: "+",
-		},
-		{
-			name: "HELO fall-back",
-			script: `S: 220 old
+		env: envelope("bob@example.org"), kind: "ok", out: "+",
+	},
+	{
+		name: "HELO fall-back",
+		script: `S: 220 old
 				C: EHLO localhost
 				S: 502 what
 				C: HELO localhost
@@ -51,11 +52,11 @@ func TestSend_Conversations(t *testing.T) {
 				S: 354 go
 				C.
 				S: 250 queued` + "\n" + bye,
-			env: envelope("bob@example.org"), kind: "ok", out: "+",
-		},
-		{
-			name: "PIPELINING: the envelope and DATA in one group",
-			script: hello("PIPELINING") + `C: MAIL FROM:<alice@example.org>
+		env: envelope("bob@example.org"), kind: "ok", out: "+",
+	},
+	{
+		name: "PIPELINING: the envelope and DATA in one group",
+		script: hello("PIPELINING") + `C: MAIL FROM:<alice@example.org>
 				C: RCPT TO:<bob@example.org>
 				C: RCPT TO:<eve@example.org>
 				C: DATA
@@ -65,12 +66,12 @@ func TestSend_Conversations(t *testing.T) {
 				S: 354 go
 				C.
 				S: 250 2.0.0 queued` + "\n" + bye,
-			env: envelope("bob@example.org", "eve@example.org"), kind: "ok", out: "++",
-		},
-		{
-			name: "PIPELINING with depth 1",
-			opt:  &Options{Pipeline: 1},
-			script: hello("PIPELINING") + `C: MAIL FROM:<alice@example.org>
+		env: envelope("bob@example.org", "eve@example.org"), kind: "ok", out: "++",
+	},
+	{
+		name: "PIPELINING with depth 1",
+		opt:  &Options{Pipeline: 1},
+		script: hello("PIPELINING") + `C: MAIL FROM:<alice@example.org>
 				QUIET 5ms
 				S: 250 ok
 				C: RCPT TO:<bob@example.org>
@@ -81,12 +82,12 @@ func TestSend_Conversations(t *testing.T) {
 				S: 354 go
 				C.
 				S: 250 queued` + "\n" + bye,
-			env: envelope("bob@example.org"), kind: "ok", out: "+",
-		},
-		{
-			name: "PIPELINING with depth 2",
-			opt:  &Options{Pipeline: 2},
-			script: hello("PIPELINING") + `C: MAIL FROM:<alice@example.org>
+		env: envelope("bob@example.org"), kind: "ok", out: "+",
+	},
+	{
+		name: "PIPELINING with depth 2",
+		opt:  &Options{Pipeline: 2},
+		script: hello("PIPELINING") + `C: MAIL FROM:<alice@example.org>
 				C: RCPT TO:<bob@example.org>
 				QUIET 5ms
 				S: 250 ok
@@ -97,35 +98,35 @@ func TestSend_Conversations(t *testing.T) {
 				S: 354 go
 				C.
 				S: 250 queued` + "\n" + bye,
-			env: envelope("bob@example.org", "eve@example.org"), kind: "ok", out: "++",
-		},
-		{
-			name: "CHUNKING: everything in one group",
-			script: hello("PIPELINING", "CHUNKING", "SIZE 1000") + `C: MAIL FROM:<alice@example.org> SIZE=28
+		env: envelope("bob@example.org", "eve@example.org"), kind: "ok", out: "++",
+	},
+	{
+		name: "CHUNKING: everything in one group",
+		script: hello("PIPELINING", "CHUNKING", "SIZE 1000") + `C: MAIL FROM:<alice@example.org> SIZE=28
 				C: RCPT TO:<bob@example.org>
 				C: BDAT 28 LAST
 				C{28} "Subject: hi\r\n\r\n.dot\r\nhello\r\n"
 				S: 250 ok
 				S: 250 ok
 				S: 250 queued` + "\n" + bye,
-			env:  &Envelope{From: "alice@example.org", Rcpt: []string{"bob@example.org"}, Size: int64(size), Body: Body7Bit},
-			kind: "ok", out: "+",
-		},
-		{
-			name: "CHUNKING without PIPELINING",
-			script: hello("CHUNKING") + `C: MAIL FROM:<alice@example.org>
+		env:  &Envelope{From: "alice@example.org", Rcpt: []string{"bob@example.org"}, Size: int64(len(testBody)), Body: Body7Bit},
+		kind: "ok", out: "+",
+	},
+	{
+		name: "CHUNKING without PIPELINING",
+		script: hello("CHUNKING") + `C: MAIL FROM:<alice@example.org>
 				S: 250 ok
 				C: RCPT TO:<bob@example.org>
 				S: 250 ok
 				C: BDAT 28 LAST
 				C{28}
 				S: 250 queued` + "\n" + bye,
-			env: envelope("bob@example.org"), kind: "ok", out: "+",
-		},
-		{
-			name: "CHUNKING switched off",
-			opt:  &Options{NoChunking: true},
-			script: hello("CHUNKING", "PIPELINING") + `C: MAIL FROM:<alice@example.org>
+		env: envelope("bob@example.org"), kind: "ok", out: "+",
+	},
+	{
+		name: "CHUNKING switched off",
+		opt:  &Options{NoChunking: true},
+		script: hello("CHUNKING", "PIPELINING") + `C: MAIL FROM:<alice@example.org>
 				C: RCPT TO:<bob@example.org>
 				C: DATA
 				S: 250 ok
@@ -133,11 +134,11 @@ func TestSend_Conversations(t *testing.T) {
 				S: 354 go
 				C.
 				S: 250 queued` + "\n" + bye,
-			env: envelope("bob@example.org"), kind: "ok", out: "+",
-		},
-		{
-			name: "null reverse-path",
-			script: hello("PIPELINING") + `C: MAIL FROM:<>
+		env: envelope("bob@example.org"), kind: "ok", out: "+",
+	},
+	{
+		name: "null reverse-path",
+		script: hello("PIPELINING") + `C: MAIL FROM:<>
 				C: RCPT TO:<postmaster>
 				C: DATA
 				S: 250 ok
@@ -145,11 +146,11 @@ func TestSend_Conversations(t *testing.T) {
 				S: 354 go
 				C.
 				S: 250 queued` + "\n" + bye,
-			env: &Envelope{Rcpt: []string{"postmaster"}, Body: Body7Bit}, kind: "ok", out: "+",
-		},
-		{
-			name: "all parameters",
-			script: hello("SIZE", "8BITMIME", "SMTPUTF8", "DSN") + `C: MAIL FROM:<alice@example.org> SIZE=28 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=QQ+2B1
+		env: &Envelope{Rcpt: []string{"postmaster"}, Body: Body7Bit}, kind: "ok", out: "+",
+	},
+	{
+		name: "all parameters",
+		script: hello("SIZE", "8BITMIME", "SMTPUTF8", "DSN") + `C: MAIL FROM:<alice@example.org> SIZE=28 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=QQ+2B1
 				S: 250 ok
 				C: RCPT TO:<bob+tag@example.org> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;bob+2Btag@example.org
 				S: 250 ok
@@ -159,13 +160,13 @@ func TestSend_Conversations(t *testing.T) {
 				S: 354 go
 				C.
 				S: 250 queued` + "\n" + bye,
-			env: &Envelope{From: "alice@example.org", Rcpt: []string{"bob+tag@example.org", "jürgen@example.org"}, Size: int64(size),
-				DSN: &DSN{Notify: NotifySuccess | NotifyFailure | NotifyDelay, Return: "HDRS", EnvID: "QQ+1"}},
-			kind: "ok", out: "++",
-		},
-		{
-			name: "DSN not offered is not asked for",
-			script: hello() + `C: MAIL FROM:<alice@example.org>
+		env: &Envelope{From: "alice@example.org", Rcpt: []string{"bob+tag@example.org", "jürgen@example.org"}, Size: int64(len(testBody)),
+			DSN: &DSN{Notify: NotifySuccess | NotifyFailure | NotifyDelay, Return: "HDRS", EnvID: "QQ+1"}},
+		kind: "ok", out: "++",
+	},
+	{
+		name: "DSN not offered is not asked for",
+		script: hello() + `C: MAIL FROM:<alice@example.org>
 				S: 250 ok
 				C: RCPT TO:<bob@example.org>
 				S: 250 ok
@@ -173,21 +174,24 @@ func TestSend_Conversations(t *testing.T) {
 				S: 354 go
 				C.
 				S: 250 queued` + "\n" + bye,
-			env:  &Envelope{From: "alice@example.org", Rcpt: []string{"bob@example.org"}, DSN: &DSN{Notify: NotifyNever, Return: "FULL", EnvID: "x"}},
-			kind: "ok", out: "+",
-		},
-		{
-			name: "all or none: one refused holds the others back",
-			script: hello("PIPELINING", "CHUNKING") + `C: MAIL FROM:<alice@example.org>
+		env:  &Envelope{From: "alice@example.org", Rcpt: []string{"bob@example.org"}, DSN: &DSN{Notify: NotifyNever, Return: "FULL", EnvID: "x"}},
+		kind: "ok", out: "+",
+	},
+	{
+		name: "all or none: one refused holds the others back",
+		script: hello("PIPELINING", "CHUNKING") + `C: MAIL FROM:<alice@example.org>
 				C: RCPT TO:<bob@example.org>
 				C: RCPT TO:<nobody@example.org>
 				S: 250 ok
 				S: 250 ok
 				S: 550 no` + "\n" + bye,
-			env:  &Envelope{From: "alice@example.org", Rcpt: []string{"bob@example.org", "nobody@example.org"}, Body: Body7Bit, AllOrNone: true},
-			kind: "none", out: "tp",
-		},
-	} {
+		env:  &Envelope{From: "alice@example.org", Rcpt: []string{"bob@example.org", "nobody@example.org"}, Body: Body7Bit, AllOrNone: true},
+		kind: "none", out: "tp",
+	},
+}
+
+func TestSend_Conversations(t *testing.T) {
+	for _, tc := range conversations {
 		t.Run(tc.name, func(t *testing.T) {
 			var got wiretest.Captured
 			c := mustOpen(t, tc.script, tc.opt, wiretest.Capture(&got))
@@ -255,25 +259,25 @@ func TestSend_ManyOnOneConnection(t *testing.T) {
 }
 
 func TestSend_WindowForManyRecipients(t *testing.T) {
-	const n = 350
+	const n = 1050
 	env := envelope()
 	var script strings.Builder
 	script.WriteString(hello("PIPELINING", "CHUNKING") + "C: MAIL FROM:<alice@example.org>\n")
 	for i := range n {
 		env.Rcpt = append(env.Rcpt, "u"+strings.Repeat("x", i%7)+"@example.org")
 	}
-	for _, r := range env.Rcpt[:99] {
+	for _, r := range env.Rcpt[:299] {
 		script.WriteString("C: RCPT TO:<" + r + ">\n")
 	}
 	script.WriteString("QUIET 5ms\nS: 250 ok\n")
-	for range 50 {
+	for range 150 {
 		script.WriteString("S: 250 ok\n")
 	}
 	// From here on what matters is that nobody waits for ever.
-	for i := 99; i < n; i++ {
+	for i := 299; i < n; i++ {
 		script.WriteString("C: RCPT TO:<" + env.Rcpt[i] + ">\nS: 250 ok\n")
 	}
-	for range 48 {
+	for range 148 {
 		script.WriteString("S: 250 ok\n")
 	}
 	script.WriteString("C: BDAT *\nC{28}\nS: 250 ok\nS: 250 queued\n" + bye)

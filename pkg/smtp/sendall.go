@@ -30,6 +30,9 @@ func (c *Client) SendAll(ctx context.Context, messages iter.Seq[*Message], done 
 		if err == nil {
 			err = c.transact(t, m.Body)
 		}
+		if err == nil && !c.pipelining() {
+			err = c.confirm(t)
+		}
 		f.add(m, t, err)
 		f.land(c, c.conn.Err())
 		if f.err != nil || c.conn.Err() != nil {

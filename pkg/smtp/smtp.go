@@ -32,7 +32,7 @@ type Options struct {
 	LocalName string       // our name in EHLO: a domain or an address literal such as [192.0.2.1]; "": localhost
 	Timeouts  *Timeouts    // nil: those of RFC 5321 §4.5.3.2, or Wire.Timeout for every step when that is set
 
-	// Pipeline is the number of commands that may be under way. 0: 100. 1: each waits for its reply, even when the
+	// Pipeline is the number of commands that may be under way. 0: 300. 1: each waits for its reply, even when the
 	// server offers PIPELINING.
 	Pipeline int
 	// NoChunking sends bodies by DATA even when the server offers CHUNKING.
@@ -71,7 +71,9 @@ func (o *Options) timeouts() Timeouts {
 	return t
 }
 
-const defaultPipeline = 100
+// defaultPipeline keeps a server busy over 50 ms of round trip with messages of four commands each, while the replies
+// that nobody has read yet, of some 100 octets each, fit the smallest socket buffers in use.
+const defaultPipeline = 300
 
 // Client is a connection to one server, past its greeting and EHLO. See Dial.
 type Client struct {
@@ -89,6 +91,9 @@ type Client struct {
 	newest    *transaction
 	needsRset bool   // the server may hold an unfinished transaction
 	chunk     []byte // buffer for BDAT, made when needed
+
+	heard      time.Time     // when the last reply came
+	probeAfter time.Duration // see probe
 }
 
 // Dial connects to ep, reads the greeting and says EHLO (or HELO to a server that does not know EHLO, LHLO for LMTP).
@@ -111,7 +116,7 @@ func Dial(ctx context.Context, ep wire.Endpoint, o *Options) (*Client, error) {
 // New is Dial over a connection that exists already, at the point where the server's greeting is due. It owns conn and
 // closes it when it fails.
 func New(ctx context.Context, conn *wire.Conn, ep wire.Endpoint, o *Options) (*Client, error) {
-	c := &Client{conn: conn, endpoint: ep}
+	c := &Client{conn: conn, endpoint: ep, probeAfter: probeAfter}
 	if o != nil {
 		c.opt = *o
 	}
@@ -196,6 +201,7 @@ func (c *Client) replyNow() (reply, error) {
 	if err := c.conn.Flush(); err != nil {
 		return reply{}, err
 	}
+	c.heard = time.Now()
 	return readReply(c.conn)
 }
 
