@@ -9,13 +9,14 @@ import (
 	"github.com/mail-toolkit/mail/pkg/wire"
 )
 
-// checkedBody holds a body to what was said about it: its size, and 7-bit octets where the server takes no others. Its
-// error comes before the end of the text is sent, so that nothing is committed.
+// checkedBody holds a body to what was said about it: its size, 7-bit octets where the server takes no others, and no
+// NUL unless it is binary (RFC 6152 §3). Its error comes before the end of the text is sent, so that nothing is committed.
 type checkedBody struct {
-	r     io.Reader
-	size  int64 // 0: any
-	ascii bool
-	read  int64
+	r      io.Reader
+	size   int64 // 0: any
+	ascii  bool
+	binary bool
+	read   int64
 }
 
 func (b *checkedBody) Read(p []byte) (int, error) {
@@ -26,6 +27,8 @@ func (b *checkedBody) Read(p []byte) (int, error) {
 		return 0, &BodyError{Msg: fmt.Sprintf("the message was announced with %d octets and has %s", b.size, b.found())}
 	case b.ascii && hasEightBit(p[:n]):
 		return 0, &CapabilityError{"8BITMIME", "the message has octets above 127 and the server does not offer 8BITMIME, or it was announced as 7-bit"}
+	case !b.binary && bytes.IndexByte(p[:n], 0) >= 0:
+		return 0, &BodyError{Msg: "the message has a NUL, which only a binary message may hold"}
 	}
 	return n, err
 }

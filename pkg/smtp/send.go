@@ -104,7 +104,7 @@ func (c *Client) begin(env *Envelope) (*transaction, error) {
 // transact sends everything of t, and reads replies as far as it must; the final reply may still be owed. An error is
 // one of the connection or of the body.
 func (c *Client) transact(t *transaction, body io.Reader) error {
-	checked := &checkedBody{r: body, size: t.env.Size, ascii: t.plan.ascii}
+	checked := &checkedBody{r: body, size: t.env.Size, ascii: t.plan.ascii, binary: t.plan.binary}
 	var in *chunker
 	if t.plan.chunking {
 		in = c.chunks(t, checked)
