@@ -21,7 +21,7 @@ type Limits struct {
 	Line    int   // octets of one line, default 1 MiB
 	Literal int64 // octets of a literal held in memory, default 1 MiB
 	Total   int64 // octets of all such literals and lines of one response, default 16 MiB
-	Body    int64 // octets of a literal that is streamed, default 512 MiB
+	Body    int64 // octets of a literal that is streamed, default 2 GiB
 	Depth   int   // nested parentheses, default 100
 	Count   int   // items of one list or of one structure, default 200,000
 }
@@ -30,7 +30,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.Line, 1<<20)
 	setDefault(&l.Literal, 1<<20)
 	setDefault(&l.Total, 16<<20)
-	setDefault(&l.Body, 512<<20)
+	setDefault(&l.Body, 2<<30)
 	setDefault(&l.Depth, 100)
 	setDefault(&l.Count, 200_000)
 	return l

@@ -782,10 +782,14 @@ func TestS2_Linear(t *testing.T) {
 				}
 				return best
 			}
-			small, large := cost(20_000), cost(80_000)
-			if large > 12*small+5*time.Millisecond {
-				t.Errorf("4 times the input took %v after %v", large, small)
+			var small, large time.Duration
+			for range 4 { // a busy machine may spoil one measurement
+				small, large = cost(20_000), cost(80_000)
+				if large <= 10*small+5*time.Millisecond {
+					return
+				}
 			}
+			t.Errorf("4 times the input took %v after %v", large, small)
 		})
 	}
 }

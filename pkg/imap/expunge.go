@@ -1,0 +1,64 @@
+package imap
+
+import (
+	"context"
+
+	"github.com/mail-toolkit/mail/pkg/imap/imapwire"
+)
+
+// Expunge removes every message of the selected mailbox that is marked \Deleted
+// (RFC 9051 §6.4.3), whoever marked it. It returns how many the server says it
+// removed.
+func (c *Client) Expunge(ctx context.Context) (int, error) {
+	defer c.conn.Bind(ctx)()
+	if err := c.ready(selectedState); err != nil {
+		return 0, err
+	}
+	return c.expunge("EXPUNGE", nil)
+}
+
+// UIDExpunge removes those messages of set that are marked \Deleted (UIDPLUS,
+// RFC 4315 §2.1). A server without UIDPLUS is a *[CapabilityError].
+func (c *Client) UIDExpunge(ctx context.Context, set UIDSet) (int, error) {
+	defer c.conn.Bind(ctx)()
+	if err := c.ready(selectedState); err != nil {
+		return 0, err
+	}
+	if !c.has("UIDPLUS") {
+		return 0, &CapabilityError{Command: "expunge of single messages", Capability: "UIDPLUS"}
+	}
+	return c.uidExpunge(set)
+}
+
+func (c *Client) uidExpunge(set UIDSet) (int, error) {
+	n := 0
+	for _, part := range set.Split(maxSetText) {
+		removed, err := c.expunge("UID EXPUNGE", func(e *imapwire.Encoder) { e.SP().UIDSet(part) })
+		n += removed
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func (c *Client) expunge(verb string, args func(e *imapwire.Encoder)) (int, error) {
+	n := 0
+	cmd := &command{label: "expunge", data: func(r imapwire.Response, d *imapwire.Decoder) bool {
+		switch r.Name {
+		case "EXPUNGE":
+			n++
+		case "VANISHED": // RFC 7162 §3.2.10, when QRESYNC is on
+			if d.Is('(') {
+				d.Skip()
+				d.SP()
+			}
+			n += int(min(d.UIDSet().Count(), 1<<31-1))
+		default:
+			return false
+		}
+		return true
+	}}
+	err := c.run(cmd, verb, args)
+	return n, err
+}

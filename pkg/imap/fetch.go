@@ -1,0 +1,171 @@
+package imap
+
+import (
+	"context"
+
+	"github.com/mail-toolkit/mail/pkg/imap/imapwire"
+)
+
+// FetchOptions say what to fetch of each message. The UID always comes. Items
+// that the server does not offer are left out.
+type FetchOptions struct {
+	Flags, InternalDate, Size, Envelope, Structure bool
+	ModSeq                                         bool // RFC 7162
+	ObjectID                                       bool // RFC 8474: email and thread ids
+	Preview                                        bool // RFC 8970
+	// Sections are pieces of the message, the zero Section all of it.
+	Sections []Section
+	// MarkSeen lets the server set \Seen, which it never does otherwise.
+	MarkSeen bool
+	// ChangedSince leaves out messages without a change since that
+	// mod-sequence (RFC 7162 §3.1.4.1); 0 leaves out none.
+	ChangedSince uint64
+}
+
+// item is a bit for each thing that can come with a message.
+type item uint16
+
+const (
+	itemUID item = 1 << iota
+	itemFlags
+	itemDate
+	itemSize
+	itemEnvelope
+	itemStructure
+	itemModSeq
+	itemEmailID
+	itemThreadID
+	itemPreview
+
+	// unsolicited are the items that a server sends by itself.
+	unsolicited = itemUID | itemFlags | itemModSeq
+)
+
+// maxSetText is how long the text of a message set in one command may be.
+const maxSetText = 7000
+
+// Fetch calls fn for each message of set, in the order in which they come
+// (RFC 9051 §6.4.5). When fn runs, everything but the sections is in the
+// message; the sections stream from the connection, see [Message.Next]. The
+// message is valid during the call. An error of fn ends the connection, because
+// what is on its way could not be skipped cheaply.
+//
+// missing are the UIDs of set that did not come: they do not exist (any more),
+// or the server had no octets for them. In sets with ranges that is usual. An
+// *[Error] besides means that the server refused some or all.
+func (c *Client) Fetch(ctx context.Context, set UIDSet, o *FetchOptions, fn func(*Message) error) (missing UIDSet, err error) {
+	defer c.conn.Bind(ctx)()
+	if err := c.ready(selectedState); err != nil {
+		return set, err
+	}
+	if set.Empty() {
+		return set, nil
+	}
+	if o == nil {
+		o = &FetchOptions{}
+	}
+	f := &fetcher{c: c, set: set, o: o, fn: fn}
+	f.choose()
+	parts := set.Split(maxSetText)
+	send := func(i int) (*command, error) {
+		cmd := &command{label: "fetch", data: f.data}
+		return cmd, c.send(cmd, "UID FETCH", func(e *imapwire.Encoder) { f.args(e, parts[i]) })
+	}
+	err = c.pipeline(len(parts), send, func(_ int, err error) error { return err })
+	if f.err != nil {
+		err = f.err
+	}
+	return set.Minus(f.seen), err
+}
+
+// fetcher is one Fetch.
+type fetcher struct {
+	c      *Client
+	set    UIDSet
+	o      *FetchOptions
+	fn     func(*Message) error
+	words  []string
+	want   item
+	seen   UIDSet
+	star   bool // the message that "*" stands for has come
+	msg    Message
+	spools spools
+	err    error // of fn
+}
+
+// choose picks the items that the server offers, in a fixed order.
+func (f *fetcher) choose() {
+	f.want = itemUID
+	add := func(on bool, bits item, words ...string) {
+		if on {
+			f.want |= bits
+			f.words = append(f.words, words...)
+		}
+	}
+	o, c := f.o, f.c
+	add(true, itemUID, "UID")
+	add(o.Flags, itemFlags, "FLAGS")
+	add(o.InternalDate, itemDate, "INTERNALDATE")
+	add(o.Size, itemSize, "RFC822.SIZE")
+	add(o.ModSeq && c.has("CONDSTORE") || o.ModSeq && c.has("QRESYNC"), itemModSeq, "MODSEQ")
+	add(o.ObjectID && c.has("OBJECTID"), itemEmailID|itemThreadID, "EMAILID", "THREADID")
+	add(o.Preview && c.has("PREVIEW"), itemPreview, "PREVIEW")
+	add(o.Envelope, itemEnvelope, "ENVELOPE")
+	add(o.Structure, itemStructure, "BODYSTRUCTURE")
+}
+
+func (f *fetcher) args(e *imapwire.Encoder, part UIDSet) {
+	words, sections := f.words, f.o.Sections
+	e.SP().UIDSet(part).SP().List(len(words)+len(sections), func(i int) {
+		if i < len(words) {
+			e.Atom(words[i])
+			return
+		}
+		e.Section(sections[i-len(words)], !f.o.MarkSeen)
+	})
+	if since := f.o.ChangedSince; since > 0 && (f.c.has("CONDSTORE") || f.c.has("QRESYNC")) {
+		e.SP().Raw("(CHANGEDSINCE ").Number(since).Raw(")")
+	}
+}
+
+// data takes a FETCH response.
+func (f *fetcher) data(r imapwire.Response, d *imapwire.Decoder) bool {
+	if r.Name != "FETCH" {
+		return false
+	}
+	m := &f.msg
+	*m = Message{f: f, d: d, Flags: m.Flags[:0]}
+	if d.OpenList() {
+		m.begin()
+	}
+	f.spools.close()
+	return true
+}
+
+// wanted tells if a UID is to be delivered, and has not been yet.
+func (f *fetcher) wanted(uid UID) bool {
+	if f.seen.Contains(uid) {
+		return false
+	}
+	if f.set.Contains(uid) {
+		return true
+	}
+	return f.set.Dynamic() && !f.star // "*" stands for one message that we cannot know
+}
+
+// deliver calls fn.
+func (f *fetcher) deliver(m *Message) {
+	if f.err != nil {
+		return
+	}
+	f.seen.Add(m.UID)
+	f.star = f.star || !f.set.Contains(m.UID)
+	f.c.busy = true
+	err := f.fn(m)
+	f.c.busy = false
+	m.over = true
+	if err != nil {
+		f.err = err
+		f.c.conn.Fail(err)
+	}
+}

@@ -1,0 +1,46 @@
+package imap
+
+import (
+	"context"
+
+	"github.com/mail-toolkit/mail/pkg/imap/imapwire"
+)
+
+// StoreOp says what Store does with the flags.
+type StoreOp uint8
+
+// What Store can do.
+const (
+	AddFlags    StoreOp = iota // the messages get these flags
+	RemoveFlags                // the messages lose these flags
+	SetFlags                   // the messages have these flags and no others
+)
+
+// Store changes the flags of messages (RFC 9051 §6.4.6). UIDs that do not exist
+// are no error. \Recent cannot be changed.
+func (c *Client) Store(ctx context.Context, set UIDSet, op StoreOp, flags []Flag) error {
+	defer c.conn.Bind(ctx)()
+	if err := c.ready(selectedState); err != nil {
+		return err
+	}
+	name := "FLAGS.SILENT"
+	switch op {
+	case AddFlags:
+		name = "+" + name
+	case RemoveFlags:
+		name = "-" + name
+	}
+	return c.store(set, name, flags)
+}
+
+func (c *Client) store(set UIDSet, name string, flags []Flag) error {
+	for _, part := range set.Split(maxSetText) {
+		err := c.run(&command{label: "store"}, "UID STORE", func(e *imapwire.Encoder) {
+			e.SP().UIDSet(part).SP().Raw(name).SP().Flags(flags)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
