@@ -6,6 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/net/idna"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -165,4 +166,18 @@ func IsASCII(s string) bool {
 		}
 	}
 	return true
+}
+
+// ASCIIDomain returns addr with its domain in ASCII form (RFC 5890), for servers without SMTPUTF8. A local part that
+// is not ASCII needs SMTPUTF8 anyway: then, and when the domain cannot be converted, addr comes back as it is.
+func ASCIIDomain(addr string) string {
+	i := strings.LastIndexByte(addr, '@')
+	if i < 0 || IsASCII(addr[i:]) || !IsASCII(addr[:i]) {
+		return addr
+	}
+	domain, err := idna.Lookup.ToASCII(addr[i+1:])
+	if err != nil {
+		return addr
+	}
+	return addr[:i+1] + domain
 }

@@ -34,9 +34,9 @@ const (
 
 // Defaults of Options.
 const (
-	DefaultDepth       = 64        // commands
-	DefaultWindowBytes = 4 << 20   // octets
-	DefaultMaxMessage  = 512 << 20 // octets
+	DefaultDepth       = 64      // commands
+	DefaultWindowBytes = 4 << 20 // octets
+	DefaultMaxMessage  = 2 << 30 // octets
 )
 
 // Options tunes a Client. The zero value and nil mean the defaults.
