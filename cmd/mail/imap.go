@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/mail-toolkit/mail/pkg/config"
+	"github.com/mail-toolkit/mail/pkg/imap"
+	"github.com/mail-toolkit/mail/pkg/wire"
+)
+
+// imapCommand is `mail imap`.
+func (e *env) imapCommand() *cli.Command {
+	return e.group("imap", "work on the mailboxes of an IMAP account",
+		e.imapListCommand(),
+		e.imapSelectCommand(),
+		e.imapSearchCommand(),
+		e.imapFetchCommand(),
+		e.imapCopyCommand(),
+		e.imapMoveCommand(),
+		e.imapFlagCommand(),
+		e.imapAppendCommand(),
+		e.imapExpungeCommand(),
+		e.imapCreateCommand(),
+		e.imapDeleteCommand(),
+		e.imapRenameCommand(),
+		e.imapSubscribeCommand(),
+		e.imapUnsubscribeCommand(),
+	)
+}
+
+// dialIMAP connects and logs in to the IMAP server that the flags and the configuration name.
+func (c *call) dialIMAP(ctx context.Context) (*imap.Client, *config.Target, error) {
+	t, err := c.target(wire.IMAP)
+	if err != nil {
+		return nil, nil, err
+	}
+	if t.Credentials.User == "" && len(t.Wire.Tunnel) == 0 { // a tunnel may end at a server that asks for no login
+		return nil, nil, &config.Error{
+			Msg:  "no user name for " + t.Label(),
+			Hint: "give one by --user, MAIL_USER, or in the URL: imaps://USER@" + t.Endpoint.Host,
+		}
+	}
+	client, err := imap.Dial(ctx, t.Endpoint, &imap.Options{Wire: &t.Wire})
+	if err != nil {
+		return nil, nil, c.label(t, err)
+	}
+	if err := client.Auth(ctx, &t.Credentials); err != nil {
+		_ = client.Close()
+		return nil, nil, c.label(t, err)
+	}
+	return client, t, nil
+}
+
+// imapSession runs fn in a session. Errors of the server's side get its label, those of our streams and files do not.
+func (c *call) imapSession(ctx context.Context, fn func(client *imap.Client) error) error {
+	client, t, err := c.dialIMAP(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = client.Close() }()
+	err = fn(client)
+	if quirks := client.Quirks(); quirks != 0 && c.verbose > 0 {
+		c.note("the server's replies had known defects: %v", quirks)
+	}
+	var (
+		ours    *localError
+		output  *outputError
+		usage   *usageError
+		quiet   *coded
+		refused *imap.Error
+	)
+	switch {
+	case errors.Is(err, errNothing):
+		return nil
+	case errors.As(err, &ours):
+		return ours.err
+	case errors.As(err, &output), errors.As(err, &usage), errors.As(err, &quiet) && quiet.err == nil:
+		return err
+	case errors.As(err, &refused) && refused.NotFound():
+		err = codef(exitNoInput, "%w", err)
+	}
+	return c.label(t, err)
+}
+
+// openMailbox selects a mailbox, for changes or only to read. A refusal without a reason is taken for a mailbox that
+// does not exist: old servers do not say more.
+func openMailbox(ctx context.Context, client *imap.Client, mailbox string, changes bool) (*imap.SelectData, error) {
+	open := client.Examine
+	if changes {
+		open = client.Select
+	}
+	data, err := open(ctx, mailbox, &imap.SelectOptions{CondStore: !changes})
+	var refused *imap.Error
+	if errors.As(err, &refused) && refused.Status == "NO" && refused.Code == "" && !refused.Temporary() {
+		return nil, codef(exitNoInput, "%w", err)
+	}
+	if err == nil && changes && data.ReadOnly {
+		return nil, codef(exitNoPerm, "mailbox %q can only be read", mailbox)
+	}
+	return data, err
+}
