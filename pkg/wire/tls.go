@@ -23,10 +23,13 @@ func (c *Conn) StartTLS(ctx context.Context) error {
 }
 
 func (c *Conn) handshake(ctx context.Context) error {
+	return c.shakeHands(ctx, tls.Client(c.nc, c.tlsConfig()), c.serverName())
+}
+
+func (c *Conn) shakeHands(ctx context.Context, t *tls.Conn, peer string) error {
 	if err := c.Flush(); err != nil {
 		return err
 	}
-	t := tls.Client(c.nc, c.tlsConfig())
 	if !c.armed() {
 		return c.Fail(ctx.Err())
 	}
@@ -35,7 +38,7 @@ func (c *Conn) handshake(ctx context.Context) error {
 		if e := ctx.Err(); e != nil {
 			return c.Fail(e)
 		}
-		return c.Fail(&TLSError{Host: c.serverName(), Err: err})
+		return c.Fail(&TLSError{Host: peer, Err: err})
 	}
 	c.mu.Lock()
 	c.nc = t
@@ -44,6 +47,20 @@ func (c *Conn) handshake(ctx context.Context) error {
 	state := t.ConnectionState()
 	c.Note("%s %s", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite))
 	return nil
+}
+
+// AcceptTLS is the server's side of StartTLS, and of implicit TLS on a connection from NewConn: it completes the
+// handshake with cfg. Octets that the client sent in cleartext before it are a *ProtocolError: they could be commands
+// that somebody put there (RFC 3207 §4.2). Errors: *TLSError, *ProtocolError, the context's.
+func (c *Conn) AcceptTLS(ctx context.Context, cfg *tls.Config) error {
+	defer c.Bind(ctx)()
+	if c.err != nil {
+		return c.err
+	}
+	if n := c.Buffered(); n > 0 {
+		return c.Fail(&ProtocolError{Msg: fmt.Sprintf("%d octets came in cleartext before TLS", n)})
+	}
+	return c.shakeHands(ctx, tls.Server(c.nc, cfg), c.nc.RemoteAddr().String())
 }
 
 func (c *Conn) serverName() string {

@@ -342,3 +342,42 @@ func TestT8_NoReuseAcrossSettings(t *testing.T) {
 		t.Error("the TLS session of another connection was resumed")
 	}
 }
+
+func TestT9_AcceptTLS(t *testing.T) {
+	ca := wiretest.CA(t)
+	cfg := &tls.Config{Certificates: []tls.Certificate{ca.Good}}
+	for name, early := range map[string]string{"clean": "", "a command too early": "NOOP\r\n"} {
+		t.Run(name, func(t *testing.T) {
+			near, far := net.Pipe()
+			server := wire.NewConn(near, &wire.Config{Timeout: 5 * time.Second})
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			defer server.Close()
+			wg.Go(func() {
+				defer far.Close()
+				if _, err := io.WriteString(far, "STARTTLS\r\n"+early); err != nil || early != "" {
+					return
+				}
+				client := tls.Client(far, &tls.Config{RootCAs: ca.Pool, ServerName: "localhost"})
+				_, _ = io.WriteString(client, "NOOP\r\n")
+			})
+			if line, err := server.ReadLine(100); err != nil || string(line) != "STARTTLS" {
+				t.Fatalf("got %q, %v", line, err)
+			}
+			err := server.AcceptTLS(t.Context(), cfg)
+			var pe *wire.ProtocolError
+			if early != "" {
+				if !errors.As(err, &pe) || server.TLS() != nil {
+					t.Errorf("error %v, want a protocol error and no TLS", err)
+				}
+				return
+			}
+			if err != nil || server.TLS() == nil {
+				t.Fatalf("error %v, TLS %v", err, server.TLS())
+			}
+			if line, err := server.ReadLine(100); err != nil || string(line) != "NOOP" {
+				t.Errorf("got %q, %v", line, err)
+			}
+		})
+	}
+}
