@@ -66,6 +66,22 @@ func (c *call) target(p wire.Protocol) (*config.Target, error) {
 	return t, nil
 }
 
+// loginTarget is target for a protocol without anonymous use: a user must be known. A tunnel may end at a server that
+// asks for no login.
+func (c *call) loginTarget(p wire.Protocol) (*config.Target, error) {
+	t, err := c.target(p)
+	if err != nil {
+		return nil, err
+	}
+	if t.Credentials.User == "" && len(t.Wire.Tunnel) == 0 {
+		return nil, &config.Error{
+			Msg:  "no user name for " + t.Label(),
+			Hint: fmt.Sprintf("give one by --user, MAIL_USER, or in the URL: %ss://USER@%s", p, t.Endpoint.Host),
+		}
+	}
+	return t, nil
+}
+
 // label puts the account and the server in front of an error: `work (imap.example.org:993): `.
 func (c *call) label(t *config.Target, err error) error {
 	if err == nil {

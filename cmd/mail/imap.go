@@ -33,15 +33,9 @@ func (e *env) imapCommand() *cli.Command {
 
 // dialIMAP connects and logs in to the IMAP server that the flags and the configuration name.
 func (c *call) dialIMAP(ctx context.Context) (*imap.Client, *config.Target, error) {
-	t, err := c.target(wire.IMAP)
+	t, err := c.loginTarget(wire.IMAP)
 	if err != nil {
 		return nil, nil, err
-	}
-	if t.Credentials.User == "" && len(t.Wire.Tunnel) == 0 { // a tunnel may end at a server that asks for no login
-		return nil, nil, &config.Error{
-			Msg:  "no user name for " + t.Label(),
-			Hint: "give one by --user, MAIL_USER, or in the URL: imaps://USER@" + t.Endpoint.Host,
-		}
 	}
 	client, err := imap.Dial(ctx, t.Endpoint, &imap.Options{Wire: &t.Wire})
 	if err != nil {

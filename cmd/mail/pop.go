@@ -31,15 +31,9 @@ const popNamesHelp = "Messages are named by number (3), by range (1:5, 7:*), by 
 
 // dialPOP connects and logs in to the POP3 server that the flags and the configuration name.
 func (c *call) dialPOP(ctx context.Context) (*pop3.Client, *config.Target, error) {
-	t, err := c.target(wire.POP3)
+	t, err := c.loginTarget(wire.POP3)
 	if err != nil {
 		return nil, nil, err
-	}
-	if t.Credentials.User == "" {
-		return nil, nil, &config.Error{
-			Msg:  "no user name for " + t.Label(),
-			Hint: "give one by --user, MAIL_USER, or in the URL: pop3s://USER@" + t.Endpoint.Host,
-		}
 	}
 	client, err := pop3.Dial(ctx, t.Endpoint, &pop3.Options{Wire: &t.Wire})
 	if err != nil {
@@ -70,6 +64,29 @@ func (c *call) popSession(ctx context.Context, fn func(client *pop3.Client) erro
 		return err
 	}
 	return c.label(t, err)
+}
+
+// popOnMessages runs fn in a session, with the messages that the operands name. With --json their ids are known when
+// the server has any.
+func (c *call) popOnMessages(ctx context.Context, fn func(client *pop3.Client, m *maildrop, chosen []popMessage) error) error {
+	names, err := c.popNames(c.args)
+	if err != nil {
+		return err
+	}
+	return c.popSession(ctx, func(client *pop3.Client) error {
+		m, err := openMaildrop(ctx, client, names, false)
+		if err == nil && c.json {
+			err = c.optionalIDs(ctx, client, m)
+		}
+		if err != nil {
+			return err
+		}
+		chosen, err := m.choose(names)
+		if err != nil {
+			return err
+		}
+		return fn(client, m, chosen)
+	})
 }
 
 // localError is a failure on our side of a session: a file or a stream.

@@ -30,25 +30,8 @@ func (e *env) popDeleCommand() *cli.Command {
 }
 
 func (c *call) popDele(ctx context.Context) error {
-	names, err := c.popNames(c.args)
-	if err != nil {
-		return err
-	}
-	return c.popSession(ctx, func(client *pop3.Client) error {
-		m, err := openMaildrop(ctx, client, names, false)
-		if err != nil {
-			return err
-		}
-		if c.json {
-			if err := c.optionalIDs(ctx, client, m); err != nil {
-				return err
-			}
-		}
-		chosen, err := m.choose(names)
-		switch {
-		case err != nil:
-			return err
-		case c.dryRun:
+	return c.popOnMessages(ctx, func(client *pop3.Client, _ *maildrop, chosen []popMessage) error {
+		if c.dryRun {
 			return c.popWouldDelete(chosen)
 		}
 		return c.popDelete(ctx, client, chosen)

@@ -36,25 +36,8 @@ func (e *env) popListCommand() *cli.Command {
 }
 
 func (c *call) popList(ctx context.Context, o popListOptions) error {
-	names, err := c.popNames(c.args)
-	if err != nil {
-		return err
-	}
-	return c.popSession(ctx, func(client *pop3.Client) error {
-		m, err := openMaildrop(ctx, client, names, false)
-		if err != nil {
-			return err
-		}
-		if c.json {
-			if err := c.optionalIDs(ctx, client, m); err != nil {
-				return err
-			}
-		}
-		chosen, err := m.choose(names)
-		switch {
-		case err != nil:
-			return err
-		case o.headers:
+	return c.popOnMessages(ctx, func(client *pop3.Client, _ *maildrop, chosen []popMessage) error {
+		if o.headers {
 			return c.popListHeaders(ctx, client, chosen)
 		}
 		for _, msg := range chosen {

@@ -53,23 +53,9 @@ func (c *call) popRetr(ctx context.Context, o popRetrOptions) error {
 	if err := o.check(c); err != nil {
 		return err
 	}
-	names, err := c.popNames(c.args)
-	if err != nil {
-		return err
-	}
-	return c.popSession(ctx, func(client *pop3.Client) error {
-		m, err := openMaildrop(ctx, client, names, false)
-		if err != nil {
-			return err
-		}
-		if c.json {
-			if err := c.optionalIDs(ctx, client, m); err != nil {
-				return err
-			}
-		}
-		chosen, err := m.choose(names)
-		if err != nil || len(chosen) == 0 {
-			return err
+	return c.popOnMessages(ctx, func(client *pop3.Client, m *maildrop, chosen []popMessage) error {
+		if len(chosen) == 0 {
+			return nil
 		}
 		sink, err := store.OpenSink(o.output, store.SinkOptions{Stdout: c.stdout, CRLF: o.crlf, Many: len(chosen) > 1})
 		if err != nil {
