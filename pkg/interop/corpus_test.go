@@ -174,15 +174,6 @@ func expect(s sample, exceptions []exception) (stored []byte, reasons []string, 
 	return stored, reasons, false
 }
 
-// header returns the message up to its first empty line.
-func header(text []byte) []byte {
-	if bytes.HasPrefix(text, []byte("\r\n")) {
-		return nil
-	}
-	head, _, _ := bytes.Cut(text, []byte("\r\n\r\n"))
-	return head
-}
-
 // badLine is where Postfix sees the header end without an empty line, or -1. Its own
 // Received field stands before the message, so that a blank may come first.
 func badLine(text []byte) int {
