@@ -22,6 +22,7 @@ func (c *Conn) DotReader() *DotReader {
 	return &DotReader{c: c, start: true}
 }
 
+// Read gives at most len(p) octets of the text.
 func (d *DotReader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil

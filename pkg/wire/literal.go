@@ -19,6 +19,7 @@ func (c *Conn) Literal(n int64) *Literal {
 // Len is the number of octets not read yet.
 func (l *Literal) Len() int64 { return l.left }
 
+// Read gives at most len(p) octets of the literal.
 func (l *Literal) Read(p []byte) (int, error) {
 	if l.left <= 0 {
 		return 0, io.EOF
