@@ -395,7 +395,7 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-func TestPanicIsABug(t *testing.T) {
+func TestO6_PanicIsABug(t *testing.T) {
 	r := runWords(t, "panic")
 	if r.code != 70 || r.stdout != "" || !strings.Contains(r.stderr, `bad\x07state`) || !strings.Contains(r.stderr, "please report") ||
 		!strings.Contains(r.stderr, "main_test") && !strings.Contains(r.stderr, "testTree") {

@@ -51,7 +51,7 @@ func wantResult(t *testing.T, got result, code int, stdout, stderr string) {
 	}
 }
 
-func TestSend_EnvelopeFromHeader(t *testing.T) {
+func TestI8_SendEnvelopeFromHeader(t *testing.T) {
 	r, got := sendTo(t, sendHello+`C: MAIL FROM:<alice@example.org> SIZE=182
 		C: RCPT TO:<bob@example.org>
 		C: RCPT TO:<carol@example.org>
