@@ -82,7 +82,7 @@ func (c *call) imapAppend(ctx context.Context, o *imapAppendOptions) error {
 			if err != nil {
 				return &localError{err}
 			}
-			if err := c.appendOne(ctx, client, msg, meta, o.create); err != nil {
+			if err := c.appendOne(ctx, client, msg, imapAppending{meta, o.create}); err != nil {
 				if n > 0 {
 					err = fmt.Errorf("after %s stored: %w", plural(n, "message"), err)
 				}
@@ -97,8 +97,15 @@ func (c *call) imapAppend(ctx context.Context, o *imapAppendOptions) error {
 	})
 }
 
+// imapAppending says how each message is stored.
+type imapAppending struct {
+	meta   imap.AppendOptions
+	create bool
+}
+
 // appendOne stores one message and prints its UID.
-func (c *call) appendOne(ctx context.Context, client *imap.Client, msg *store.Message, meta imap.AppendOptions, create bool) error {
+func (c *call) appendOne(ctx context.Context, client *imap.Client, msg *store.Message, o imapAppending) error {
+	meta := o.meta
 	if meta.Date.IsZero() {
 		meta.Date = msg.Meta.Date
 	}
@@ -114,7 +121,7 @@ func (c *call) appendOne(ctx context.Context, client *imap.Client, msg *store.Me
 	}
 	data, err := put()
 	var refused *imap.Error
-	if create && errors.As(err, &refused) && refused.NotFound() {
+	if o.create && errors.As(err, &refused) && refused.NotFound() {
 		if err = client.Create(ctx, c.args[0]); err == nil {
 			data, err = put()
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mail-toolkit/mail/pkg/imap"
 	"github.com/mail-toolkit/mail/pkg/imap/imapwire"
+	"github.com/mail-toolkit/mail/pkg/message"
 	"github.com/mail-toolkit/mail/pkg/mimetree"
 	"github.com/mail-toolkit/mail/pkg/store"
 	"github.com/mail-toolkit/mail/pkg/wire"
@@ -106,43 +107,54 @@ func (c *call) imapFetch(ctx context.Context, o *imapFetchOptions) error {
 				return err
 			}
 		}
+		f := &imapFetching{call: c, client: client, o: o, section: section, m: m, set: set, missing: missing}
 		switch {
 		case o.list():
-			return c.imapDescribe(ctx, client, o, m, set, missing)
+			return f.describe(ctx)
 		case o.part != "":
-			return c.imapPart(ctx, client, o, section, m, set, missing)
+			return f.part(ctx)
 		}
-		return c.imapDeliver(ctx, client, o, m, set, missing)
+		return f.deliver(ctx)
 	})
 }
 
-// fetched ends a fetch: gone are the messages of set that did not come, missing those that were not there before.
-func (m *imapMessages) fetched(err error, set, gone, missing imap.UIDSet) error {
+// imapFetching is one run of the command with its mailbox open.
+type imapFetching struct {
+	*call
+	client  *imap.Client
+	o       *imapFetchOptions
+	section imap.Section // of --part
+	m       *imapMessages
+	set     imap.UIDSet // what is to come
+	missing imap.UIDSet // what was named and is not there
+}
+
+// done ends the fetch: gone are the messages of the set that did not come.
+func (f *imapFetching) done(gone imap.UIDSet, err error) error {
 	if err != nil {
 		return err
 	}
-	if set.Minus(gone).Empty() {
-		return m.none(true)
+	if f.set.Minus(gone).Empty() {
+		return f.m.none(true)
 	}
-	missing = missing.Clone()
+	missing := f.missing.Clone()
 	missing.AddSet(gone)
 	return imapMissing(missing)
 }
 
-// imapDescribe prints what messages are, without their octets.
-func (c *call) imapDescribe(ctx context.Context, client *imap.Client, o *imapFetchOptions, m *imapMessages, set, missing imap.UIDSet) error {
-	items := &imap.FetchOptions{Envelope: o.envelope, Structure: o.structure,
-		Flags: o.envelope, InternalDate: o.envelope, Size: true}
-	gone, err := client.Fetch(ctx, set, items, func(msg *imap.Message) error {
-		if c.json {
-			return c.imapDescribeJSON(msg)
+// describe prints what messages are, without their octets.
+func (f *imapFetching) describe(ctx context.Context) error {
+	items := &imap.FetchOptions{Envelope: f.o.envelope, Structure: f.o.structure,
+		Flags: f.o.envelope, InternalDate: f.o.envelope, Size: true}
+	return f.done(f.client.Fetch(ctx, f.set, items, func(msg *imap.Message) error {
+		if f.json {
+			return f.imapDescribeJSON(msg)
 		}
-		if o.envelope {
-			return c.imapEnvelopeRow(msg)
+		if f.o.envelope {
+			return f.imapEnvelopeRow(msg)
 		}
-		return c.imapStructureRows(msg)
-	})
-	return m.fetched(err, set, gone, missing)
+		return f.imapStructureRows(msg)
+	}))
 }
 
 func (c *call) imapDescribeJSON(msg *imap.Message) error {
@@ -200,84 +212,87 @@ func (c *call) imapStructureRows(msg *imap.Message) error {
 	return err
 }
 
-// imapPart prints one part of each message, decoded unless it is told not to.
-func (c *call) imapPart(ctx context.Context, client *imap.Client, o *imapFetchOptions, section imap.Section, m *imapMessages, set, missing imap.UIDSet) error {
-	decode := !o.rawPart && section.Spec == "" && len(section.Part) > 0
-	items := &imap.FetchOptions{Structure: decode, Sections: []imap.Section{section}, MarkSeen: o.markSeen}
-	gone, err := client.Fetch(ctx, set, items, func(msg *imap.Message) error {
+// part prints one part of each message, decoded unless it is told not to.
+func (f *imapFetching) part(ctx context.Context) error {
+	decode := !f.o.rawPart && f.section.Spec == "" && len(f.section.Part) > 0
+	items := &imap.FetchOptions{Structure: decode, Sections: []imap.Section{f.section}, MarkSeen: f.o.markSeen}
+	gone, err := f.client.Fetch(ctx, f.set, items, func(msg *imap.Message) error {
 		body, err := msg.Next()
 		if err != nil {
 			return err
 		}
 		encoding := ""
 		if decode && msg.Structure != nil {
-			if p := msg.Structure.Find(section.String()); p != nil && !p.Multipart() && p.Type != "message" {
+			if p := msg.Structure.Find(f.section.String()); p != nil && !p.Multipart() && p.Type != "message" {
 				encoding = p.Encoding
 			}
 		}
-		return c.copyPart(client, body, encoding, o.crlf || o.rawPart)
+		return f.copyPart(body, encoding)
 	})
-	if err == nil && m.single() && !gone.Empty() {
-		return notFoundf("no message with UID %s, or it has no part %s", m.set, o.part)
+	if err == nil && f.m.single() && !gone.Empty() {
+		return notFoundf("no message with UID %s, or it has no part %s", f.m.set, f.o.part)
 	}
-	return m.fetched(err, set, gone, missing)
+	return f.done(gone, err)
 }
 
 // copyPart writes a part to standard output.
-func (c *call) copyPart(client *imap.Client, body io.Reader, encoding string, wireForm bool) error {
-	if encoding != "" {
-		body = mimetree.NewDecoder(body, encoding, mimetree.DecodeOptions{LF: !wireForm})
+func (f *imapFetching) copyPart(body io.Reader, encoding string) error {
+	switch lf := !f.o.crlf && !f.o.rawPart; {
+	case encoding != "":
+		body = mimetree.NewDecoder(body, encoding, mimetree.DecodeOptions{LF: lf})
+	case lf:
+		body = message.ToLF(body)
 	}
-	_, err := io.Copy(c.stdout, body)
-	return c.ourFault(client, err)
+	_, err := io.Copy(f.stdout, body)
+	return f.ourFault(err)
 }
 
 // ourFault marks an error as one of our own streams and files, when the connection is not at fault.
-func (c *call) ourFault(client *imap.Client, err error) error {
-	if err == nil || client.Err() != nil {
+func (f *imapFetching) ourFault(err error) error {
+	if err == nil || f.client.Err() != nil {
 		return err
 	}
 	return &localError{err}
 }
 
-// imapDeliver puts messages, or their headers, into the destination.
-func (c *call) imapDeliver(ctx context.Context, client *imap.Client, o *imapFetchOptions, m *imapMessages, set, missing imap.UIDSet) error {
-	sink, err := store.OpenSink(o.output, store.SinkOptions{Stdout: c.stdout, CRLF: o.crlf, Many: !m.single() && set.Count() > 1})
+// deliver puts messages, or their headers, into the destination.
+func (f *imapFetching) deliver(ctx context.Context) error {
+	many := !f.m.single() && f.set.Count() > 1
+	sink, err := store.OpenSink(f.o.output, store.SinkOptions{Stdout: f.stdout, CRLF: f.o.crlf, Many: many})
 	if err != nil {
 		return &localError{err}
 	}
-	items := &imap.FetchOptions{Flags: true, InternalDate: true, Size: true, Sections: []imap.Section{{}}, MarkSeen: o.markSeen}
-	if o.headers {
+	items := &imap.FetchOptions{Flags: true, InternalDate: true, Size: true, Sections: []imap.Section{{}}, MarkSeen: f.o.markSeen}
+	if f.o.headers {
 		items.Sections[0].Spec = "HEADER"
 	}
-	gone, err := client.Fetch(ctx, set, items, func(msg *imap.Message) error { return c.imapPut(ctx, client, sink, msg) })
+	gone, err := f.client.Fetch(ctx, f.set, items, func(msg *imap.Message) error { return f.put(ctx, sink, msg) })
 	if e := sink.Close(); e != nil && err == nil {
 		err = &localError{e}
 	}
-	return m.fetched(err, set, gone, missing)
+	return f.done(gone, err)
 }
 
-// imapPut stores one message and names it once it is there.
-func (c *call) imapPut(ctx context.Context, client *imap.Client, sink store.Sink, msg *imap.Message) error {
+// put stores one message and names it once it is there.
+func (f *imapFetching) put(ctx context.Context, sink store.Sink, msg *imap.Message) error {
 	body, err := msg.Next()
 	if err != nil {
 		return err
 	}
-	meta := store.Meta{Date: msg.InternalDate, Flags: storeFlags(msg.Flags)}
-	name, err := sink.Put(ctx, body, meta)
+	name, err := sink.Put(ctx, body, store.Meta{Date: msg.InternalDate, Flags: storeFlags(msg.Flags)})
 	switch {
 	case err != nil && errors.Is(err, ctx.Err()):
 		return err
 	case err != nil:
-		return c.ourFault(client, err)
+		return f.ourFault(err)
 	case name == "-":
 		return nil
-	case c.json:
+	case f.json:
 		out := imapObjectOf(msg)
-		out.Mailbox, out.Path = valid(c.args[0]), name
-		return c.printJSON(out)
+		out.Mailbox, out.Path = valid(f.args[0]), name
+		return f.printJSON(out)
 	}
-	return c.lines.put(escapeText(name))
+	return f.lines.put(escapeText(name))
 }
 
 // storeFlags leaves out \Recent, which belongs to the session.

@@ -123,15 +123,18 @@ func (c *Client) authenticate(ctx context.Context, m auth.Mechanism) error {
 
 // transport carries a SASL exchange over AUTHENTICATE.
 type transport struct {
-	c   *Client
-	cmd *command
-	got []byte // the challenge that came, nil: none yet
-	has bool
+	c     *Client
+	cmd   *command
+	mech  string
+	blank bool   // the first challenge has nothing to say
+	got   []byte // the challenge that came
+	has   bool
 }
 
 // Start sends AUTHENTICATE, with the initial response unless that is nil. An
 // empty one is "=" (RFC 4959 §3).
 func (t *transport) Start(mech string, ir []byte) error {
+	t.mech, t.blank = mech, ir == nil && mech != auth.CramMD5
 	t.cmd = &command{label: "authenticate", challenge: func(line []byte) {
 		t.got, t.has = append([]byte(nil), line...), true
 	}}
@@ -170,8 +173,25 @@ func (t *transport) Challenge() (data []byte, more bool, err error) {
 	}
 	t.has = false
 	data, err = base64.StdEncoding.DecodeString(strings.TrimSpace(string(t.got)))
-	if err != nil { // some servers send words where nothing is to be said
-		data = nil
+	blank := t.blank || t.mech == auth.Login
+	t.blank = false
+	switch {
+	case err == nil:
+		return data, true, nil
+	case blank: // some servers send words where nothing is to be said
+		return nil, true, nil
 	}
-	return data, true, nil
+	return nil, false, t.giveUp()
+}
+
+// giveUp cancels an exchange whose challenge cannot be read, and takes the
+// server's refusal.
+func (t *transport) giveUp() error {
+	if err := t.Cancel(); err != nil {
+		return err
+	}
+	if err := t.c.wait(t.cmd); err != nil {
+		return err
+	}
+	return &auth.Error{Mechanism: t.mech, Text: "the server's challenge is not base64"}
 }

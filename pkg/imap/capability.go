@@ -59,7 +59,7 @@ func (c Capabilities) Auth() []string {
 
 // rev2 are the extensions that IMAP4rev2 includes (RFC 9051 Appendix E).
 var rev2 = Capabilities{"UIDPLUS", "MOVE", "ESEARCH", "SASL-IR", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE",
-	"LITERAL-", "NAMESPACE", "UNSELECT", "ENABLE", "IDLE", "STATUS=SIZE", "CHILDREN", "SEARCHRES"}
+	"LITERAL-", "NAMESPACE", "UNSELECT", "ENABLE", "IDLE", "STATUS=SIZE", "CHILDREN", "SEARCHRES", "BINARY"}
 
 // has tells if an extension can be used: it is listed, or the server speaks
 // IMAP4rev2 only, which includes it.

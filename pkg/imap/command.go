@@ -307,15 +307,15 @@ func (c *Client) onData(r imapwire.Response) error {
 	return c.countIdle()
 }
 
-// pipeline runs n commands with at most c.depth in flight. send starts number
-// i; done gets each one's outcome in order, and its error ends the sending.
-// All replies that are owed are read.
-func (c *Client) pipeline(n int, send func(i int) (*command, error), done func(i int, err error) error) error {
+// pipeline runs n commands with at most depth in flight. send starts number i;
+// done gets each one's outcome in order, and its error ends the sending. All
+// replies that are owed are read.
+func (c *Client) pipeline(n, depth int, send func(i int) (*command, error), done func(i int, err error) error) error {
 	var flight []*command
 	var first error
 	next, ended := 0, 0
 	for {
-		for first == nil && next < n && len(flight) < c.depth {
+		for first == nil && next < n && len(flight) < depth {
 			cmd, err := send(next)
 			if err != nil {
 				if c.dead() != nil {

@@ -41,8 +41,13 @@ const (
 	unsolicited = itemUID | itemFlags | itemModSeq
 )
 
-// maxSetText is how long the text of a message set in one command may be.
-const maxSetText = 7000
+const (
+	// maxSetText is how long the text of a message set in one command may be.
+	maxSetText = 7000
+	// fetchDepth is how many FETCH commands are in flight: they are long, and a
+	// server that is busy with answers may not read them all.
+	fetchDepth = 2
+)
 
 // Fetch calls fn for each message of set, in the order in which they come
 // (RFC 9051 §6.4.5). When fn runs, everything but the sections is in the
@@ -64,6 +69,11 @@ func (c *Client) Fetch(ctx context.Context, set UIDSet, o *FetchOptions, fn func
 	if o == nil {
 		o = &FetchOptions{}
 	}
+	for _, s := range o.Sections {
+		if s.Binary && !c.has("BINARY") {
+			return set, &CapabilityError{Command: "fetch of a decoded part", Capability: "BINARY"}
+		}
+	}
 	f := &fetcher{c: c, set: set, o: o, fn: fn}
 	f.choose()
 	parts := set.Split(maxSetText)
@@ -71,7 +81,7 @@ func (c *Client) Fetch(ctx context.Context, set UIDSet, o *FetchOptions, fn func
 		cmd := &command{label: "fetch", data: f.data}
 		return cmd, c.send(cmd, "UID FETCH", func(e *imapwire.Encoder) { f.args(e, parts[i]) })
 	}
-	err = c.pipeline(len(parts), send, func(_ int, err error) error { return err })
+	err = c.pipeline(len(parts), min(c.depth, fetchDepth), send, func(_ int, err error) error { return err })
 	if f.err != nil {
 		err = f.err
 	}

@@ -163,6 +163,20 @@ func TestFetchItemsAreGated(t *testing.T) {
 	}
 }
 
+func TestFetchBinary(t *testing.T) {
+	o := &FetchOptions{Sections: []Section{{Part: []int{1}, Binary: true}}}
+	c := selected(t, "IMAP4rev1 BINARY", "C: $a UID FETCH 4 (UID BINARY.PEEK[1])\nS> \"* 1 FETCH (UID 4 BINARY[1] ~{3}\\r\\na\\x00b)\\r\\n\"\nS: $a OK done")
+	got, _, err := bodies(c, within(t), uids(t, "4"), o)
+	if want := []string{"4:1=a\x00b;"}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+	c = selected(t, "IMAP4rev1", "")
+	var lacks *CapabilityError
+	if _, _, err := bodies(c, within(t), uids(t, "4"), o); !errors.As(err, &lacks) {
+		t.Errorf("got %v, want a capability error", err)
+	}
+}
+
 func TestFetchMarkSeen(t *testing.T) {
 	c := selected(t, "IMAP4rev1", "C: $a UID FETCH 4 (UID BODY[])\nS: * 1 FETCH (UID 4 BODY[] \"x\" FLAGS (\\Seen))\nS: $a OK done")
 	o := whole()
@@ -182,12 +196,13 @@ func TestFetchLongSetsArePipelined(t *testing.T) {
 		t.Fatalf("only %d parts", len(parts))
 	}
 	var script strings.Builder
-	for i := range parts { // all commands come before the first reply
-		fmt.Fprintf(&script, "C: $a%d UID FETCH * (UID BODY.PEEK[])\n", i)
-	}
-	for i := len(parts) - 1; i >= 0; i-- {
-		first := parts[i].Ranges()[0].Start
-		fmt.Fprintf(&script, "S: * 1 FETCH (UID %d BODY[] \"x\")\nS: $a%d OK done\n", first, i)
+	command := func(i int) { fmt.Fprintf(&script, "C: $a%d UID FETCH * (UID BODY.PEEK[])\n", i) }
+	command(0)
+	for i := range parts { // the next command comes before the reply
+		if i+1 < len(parts) {
+			command(i + 1)
+		}
+		fmt.Fprintf(&script, "S: * 1 FETCH (UID %d BODY[] \"x\")\nS: $a%d OK done\n", parts[i].Ranges()[0].Start, i)
 	}
 	c := selected(t, "IMAP4rev1", script.String())
 	got, missing, err := bodies(c, within(t), set, whole())

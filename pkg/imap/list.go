@@ -226,7 +226,7 @@ func (l *lister) status() error {
 		answers[i] = data
 		return cmd, l.c.send(cmd, "STATUS", l.c.statusArgs(name, l.o.Status))
 	}
-	return l.c.pipeline(len(ask), send, func(i int, err error) error {
+	return l.c.pipeline(len(ask), l.c.depth, send, func(i int, err error) error {
 		if err == nil && answers[i].Items != 0 {
 			l.found[ask[i]].Status = answers[i]
 		}

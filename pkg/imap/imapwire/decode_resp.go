@@ -149,8 +149,21 @@ func (d *Decoder) Flag() Flag {
 		d.Fail("expected a flag")
 		return ""
 	}
-	return canonicalFlag(word)
+	if f, ok := d.flags[string(word)]; ok {
+		return f
+	}
+	f := canonicalFlag(word)
+	if len(d.flags) < maxKnownFlags && len(word) < 64 {
+		if d.flags == nil {
+			d.flags = make(map[string]Flag)
+		}
+		d.flags[string(f)] = f
+	}
+	return f
 }
+
+// maxKnownFlags bounds the keywords kept for reuse.
+const maxKnownFlags = 1000
 
 func flagChar(c byte) bool { return atomChar(c) || c == '*' || c == '%' }
 

@@ -80,7 +80,8 @@ type Decoder struct {
 	body   *bodyReader // a literal handed out and not yet read to its end
 	quirks Quirks
 	zones  map[int]*time.Location
-	own    int // the line limit that the decoder was made with
+	flags  map[string]Flag // keywords met, to spare an allocation for each
+	own    int             // the line limit that the decoder was made with
 }
 
 // NewDecoder returns a decoder reading from src; nil limits are the defaults.

@@ -784,7 +784,7 @@ func TestS2_Linear(t *testing.T) {
 			}
 			var small, large time.Duration
 			for range 4 { // a busy machine may spoil one measurement
-				small, large = cost(20_000), cost(80_000)
+				small, large = cost(5_000), cost(20_000)
 				if large <= 10*small+5*time.Millisecond {
 					return
 				}
