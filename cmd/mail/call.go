@@ -12,15 +12,16 @@ import (
 // call is one run of a leaf command: its operands and what the shared flags say.
 type call struct {
 	*env
-	name      string // "imap fetch"
-	args      []string
-	json      bool
-	quiet     bool
-	dryRun    bool
-	verbose   int
-	timeout   time.Duration // 0: not given
-	overrides config.Overrides
-	lines     *lines
+	name       string // "imap fetch"
+	args       []string
+	json       bool
+	quiet      bool
+	dryRun     bool
+	verbose    int
+	timeout    time.Duration // 0: not given
+	overrides  config.Overrides
+	maxMessage int64 // octets of a message that is fetched; 0: the engines' default
+	lines      *lines
 }
 
 // call gathers what was parsed.

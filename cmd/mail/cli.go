@@ -14,6 +14,7 @@ import (
 
 	"github.com/mail-toolkit/mail/pkg/auth"
 	"github.com/mail-toolkit/mail/pkg/config"
+	"github.com/mail-toolkit/mail/pkg/pop3"
 	"github.com/mail-toolkit/mail/pkg/wire"
 )
 
@@ -303,6 +304,8 @@ func hintOf(err error) string {
 		return settings.Hint
 	case errors.As(err, &hinter):
 		return hinter.Hint()
+	case errors.Is(err, pop3.ErrTooLarge):
+		return "--max-message takes larger ones"
 	}
 	return ""
 }

@@ -262,6 +262,8 @@ func popCode(err error) int {
 	switch {
 	case errors.As(err, &commit):
 		return retry(commit, exitRefused)
+	case errors.Is(err, pop3.ErrTooLarge):
+		return exitData
 	case errors.As(err, &refused):
 		switch refused.Command {
 		case "LIST", "UIDL", "RETR", "TOP", "DELE":

@@ -141,6 +141,11 @@ func parseSize(s string) (int64, error) {
 	return int64(n), nil
 }
 
+// maxMessageFlag bounds what a server can make a command read.
+func maxMessageFlag(dest *int64) cli.Flag {
+	return sizeFlag("max-message", "refuse a message of more than `SIZE`, such as 50M (default: 2G)", dest)
+}
+
 // choiceFlag is one of a few words.
 func choiceFlag(name, usage string, dest *string, choices ...string) cli.Flag {
 	return &cli.GenericFlag{Name: name, Usage: usage, Value: &value{choices: choices, set: func(s string) error {

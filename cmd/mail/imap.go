@@ -8,6 +8,7 @@ import (
 
 	"github.com/mail-toolkit/mail/pkg/config"
 	"github.com/mail-toolkit/mail/pkg/imap"
+	"github.com/mail-toolkit/mail/pkg/imap/imapwire"
 	"github.com/mail-toolkit/mail/pkg/wire"
 )
 
@@ -37,7 +38,7 @@ func (c *call) dialIMAP(ctx context.Context) (*imap.Client, *config.Target, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := imap.Dial(ctx, t.Endpoint, &imap.Options{Wire: &t.Wire})
+	client, err := imap.Dial(ctx, t.Endpoint, &imap.Options{Wire: &t.Wire, Limits: &imapwire.Limits{Body: c.maxMessage}})
 	if err != nil {
 		return nil, nil, c.label(t, err)
 	}

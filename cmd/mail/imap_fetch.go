@@ -24,6 +24,7 @@ type imapFetchOptions struct {
 	part                         string
 	rawPart                      bool
 	markSeen, crlf               bool
+	maxMessage                   int64
 }
 
 // imapFetchCommand is `mail imap fetch`.
@@ -52,8 +53,12 @@ func (e *env) imapFetchCommand() *cli.Command {
 			&cli.BoolFlag{Name: "envelope", Usage: "print UID, date, sender and subject", Destination: &o.envelope},
 			&cli.BoolFlag{Name: "mark-seen", Usage: "set \\Seen", Destination: &o.markSeen},
 			&cli.BoolFlag{Name: "crlf", Usage: "print line ends as they came", Destination: &o.crlf},
+			maxMessageFlag(&o.maxMessage),
 		),
-		run: func(ctx context.Context, c *call) error { return c.imapFetch(ctx, o) },
+		run: func(ctx context.Context, c *call) error {
+			c.maxMessage = o.maxMessage
+			return c.imapFetch(ctx, o)
+		},
 	})
 }
 

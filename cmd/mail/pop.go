@@ -35,7 +35,7 @@ func (c *call) dialPOP(ctx context.Context) (*pop3.Client, *config.Target, error
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := pop3.Dial(ctx, t.Endpoint, &pop3.Options{Wire: &t.Wire})
+	client, err := pop3.Dial(ctx, t.Endpoint, &pop3.Options{Wire: &t.Wire, MaxMessage: c.maxMessage})
 	if err != nil {
 		return nil, nil, c.label(t, err)
 	}

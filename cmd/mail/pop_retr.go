@@ -15,11 +15,12 @@ import (
 type popRetrOptions struct {
 	output string
 	crlf   bool
+	max    int64
 }
 
 // popRetrCommand is `mail pop retr`.
 func (e *env) popRetrCommand() *cli.Command {
-	o := popRetrOptions{output: "-"}
+	o := &popRetrOptions{output: "-"}
 	return e.leaf(leaf{
 		name:  "retr",
 		usage: "print or store messages",
@@ -34,8 +35,12 @@ func (e *env) popRetrCommand() *cli.Command {
 		flags: []cli.Flag{
 			destFlag("o", "store in `DEST`: maildir:DIR, mbox:FILE, eml:DIR, or - for standard output", &o.output),
 			&cli.BoolFlag{Name: "crlf", Usage: "print line ends as they came", Destination: &o.crlf},
+			maxMessageFlag(&o.max),
 		},
-		run: func(ctx context.Context, c *call) error { return c.popRetr(ctx, o) },
+		run: func(ctx context.Context, c *call) error {
+			c.maxMessage = o.max
+			return c.popRetr(ctx, *o)
+		},
 	})
 }
 

@@ -372,3 +372,14 @@ func TestO7_PopFullDisk(t *testing.T) {
 		}
 	}
 }
+
+func TestPopMessageOverTheLimit(t *testing.T) {
+	addr := wiretest.Serve(t, "S: +OK hi\nC: CAPA\nS: -ERR\nC: USER alice\nS: +OK\nC: PASS secret\nS: +OK\nC: LIST\n"+
+		"S: +OK\nS: 1 5000\nS: .\nC: RETR 1\nS: +OK\nS: ${rep:5000:x}\nS: .\nEOF")
+	e, stdout, stderr := testEnv("")
+	e.getenv = func(name string) string { return map[string]string{"MAIL_PASSWORD": "secret"}[name] }
+	code := run(t.Context(), e, []string{"mail", "pop", "retr", "1", "--max-message", "1k", "--server", "pop3+plain://alice@" + addr})
+	if code != 65 || stdout.String() != "" || !strings.Contains(stderr.String(), "larger than the limit") || !strings.Contains(stderr.String(), "--max-message") {
+		t.Errorf("status %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
