@@ -37,7 +37,7 @@ check: $(STATICCHECK)
 	$(MAKE) race
 
 race:
-	CGO_ENABLED=1 $(GO) test -race $(TESTFLAGS) ./...
+	CGO_ENABLED=1 $(GO) test -race -short $(TESTFLAGS) ./...
 
 $(STATICCHECK):
 	GOBIN='$(CURDIR)/bin' $(GO) install honnef.co/go/tools/cmd/staticcheck@v0.8.2
