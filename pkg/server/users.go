@@ -1,0 +1,139 @@
+package server
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/mail-toolkit/mail/pkg/auth"
+)
+
+// errRelay is a recipient in a domain that is not ours.
+var errRelay = errors.New("relaying is not allowed")
+
+// lookup finds a user by the name given at login: the user's name, or its local part or whole address where the domain
+// is one of ours. It returns nil when there is none.
+func (srv *Server) lookup(name string) *User {
+	for i := range srv.options.Users {
+		if srv.options.Users[i].Name == name {
+			return &srv.options.Users[i]
+		}
+	}
+	local, domain, whole := cutAddress(name)
+	if whole && !srv.localDomain(domain) {
+		return nil
+	}
+	for i := range srv.options.Users {
+		u := &srv.options.Users[i]
+		l, d, full := cutAddress(u.Name)
+		if strings.EqualFold(l, local) && (!whole || !full || strings.EqualFold(d, domain)) {
+			return u
+		}
+	}
+	return nil
+}
+
+// recipient finds who gets a message for addr: the user of that name, else the one before a "+", else the first user.
+// It fails with errRelay when the domain is somebody else's.
+func (srv *Server) recipient(addr string) (*User, error) {
+	if u := srv.lookup(addr); u != nil {
+		return u, nil
+	}
+	local, domain, whole := cutAddress(addr)
+	if whole && !srv.localDomain(domain) {
+		return nil, errRelay
+	}
+	if base, _, ok := strings.Cut(local, "+"); ok {
+		if whole {
+			base += "@" + domain
+		}
+		if u := srv.lookup(base); u != nil {
+			return u, nil
+		}
+	}
+	return &srv.options.Users[0], nil
+}
+
+// localDomain reports whether mail for the domain is ours.
+func (srv *Server) localDomain(domain string) bool {
+	if len(srv.options.Domains) == 0 {
+		return true
+	}
+	for _, d := range srv.options.Domains {
+		if strings.EqualFold(d, domain) {
+			return true
+		}
+	}
+	return false
+}
+
+// cutAddress cuts at the last "@" and takes the quotes off a quoted local part.
+func cutAddress(addr string) (local, domain string, whole bool) {
+	local = addr
+	if i := strings.LastIndexByte(addr, '@'); i >= 0 {
+		local, domain, whole = addr[:i], addr[i+1:], true
+	}
+	if len(local) >= 2 && local[0] == '"' && local[len(local)-1] == '"' {
+		local = unquote(local[1 : len(local)-1])
+	}
+	return local, domain, whole
+}
+
+// unquote takes the backslashes of a quoted string off.
+func unquote(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) {
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// verifier is what package auth has to know of the users.
+func (srv *Server) verifier() auth.Verifier {
+	return auth.Verifier{
+		Keys: srv.keys,
+		Password: func(name string) (string, bool) {
+			u := srv.lookup(name)
+			if u == nil || u.Password == "" {
+				return "", false
+			}
+			return u.Password, true
+		},
+		Token: func(name, token string) bool {
+			u := srv.lookup(name)
+			return u != nil && u.Token != "" && subtle.ConstantTimeCompare([]byte(u.Token), []byte(token)) == 1
+		},
+	}
+}
+
+// Deliver puts a message, in wire form and without trace fields, into the INBOX that mail for rcpt goes to. It is durable
+// on return as far as the store is.
+func (srv *Server) Deliver(ctx context.Context, rcpt string, body io.Reader) error {
+	u, err := srv.recipient(rcpt)
+	if err != nil {
+		return err
+	}
+	return srv.append(ctx, u, body)
+}
+
+// append puts a message into the user's INBOX.
+func (srv *Server) append(ctx context.Context, u *User, body io.Reader) error {
+	account, err := srv.store.Account(u.Name)
+	if err != nil {
+		return err
+	}
+	inbox, err := account.Mailbox("INBOX")
+	if err != nil {
+		return err
+	}
+	_, err = inbox.Append(ctx, []NewMessage{{Body: body, Date: srv.options.Now()}})
+	return err
+}
