@@ -292,7 +292,7 @@ func TestSharedFlagsOnEveryLeaf(t *testing.T) {
 				t.Errorf("%s: no flag %s", cmd.Name, n)
 			}
 		}
-		if seen["user"] && l.network == "" {
+		if seen["password-fd"] && l.network == "" {
 			t.Errorf("%s: a local command has network flags", cmd.Name)
 		}
 	}

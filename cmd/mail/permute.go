@@ -114,7 +114,8 @@ func (p *parser) word(word string) error {
 
 // plain takes the name of a command, or an operand.
 func (p *parser) plain(word string) error {
-	if p.leaf != nil {
+	sub := slices.IndexFunc(p.commands, func(c *cli.Command) bool { return c.HasName(word) })
+	if p.leaf != nil && (sub < 0 || p.ended || len(p.operands) > 0) { // a leaf may have leaves below it: serve wait
 		p.operands = append(p.operands, word)
 		if p.leaves[p.leaf].rawTail {
 			p.operands = append(p.operands, p.rest...)
@@ -122,8 +123,8 @@ func (p *parser) plain(word string) error {
 		}
 		return nil
 	}
-	if i := slices.IndexFunc(p.commands, func(c *cli.Command) bool { return c.HasName(word) }); i >= 0 {
-		return p.descend(p.commands[i])
+	if sub >= 0 {
+		return p.descend(p.commands[sub])
 	}
 	if word == "help" && len(p.out.path) > 0 {
 		return p.helpFor(p.rest)
