@@ -19,7 +19,7 @@ BENCH       = .
 STATICCHECK = bin/staticcheck
 PLATFORMS   = linux/amd64 linux/arm64 linux/386 darwin/amd64 darwin/arm64 freebsd/amd64 openbsd/amd64
 
-.PHONY: build test check race fuzz bench lab man completions install uninstall dist clean help
+.PHONY: build test check race fuzz bench demo lab man completions install uninstall dist clean help
 
 build:
 	$(BUILD) -o bin/mail ./cmd/mail
@@ -52,6 +52,10 @@ fuzz:
 
 bench:
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+# The tour of the toolkit on two mail systems of its own; needs nothing but Go.
+demo: build
+	PATH='$(CURDIR)/bin':"$$PATH" sh cmd/mail/demo.sh
 
 # A private Dovecot and Postfix to play with, until Ctrl-C; needs root and both installed.
 lab: build

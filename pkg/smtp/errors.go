@@ -66,7 +66,7 @@ func (e *Error) Hint() string {
 	case e.Code == 530 && e.Enhanced == "5.7.0" && e.Command != "AUTH", e.Code == 530 && strings.Contains(strings.ToUpper(e.Text), "STARTTLS"):
 		return "the server wants TLS or authentication first: use smtps or smtp (STARTTLS) and name a user"
 	case e.Code == 530, e.Command == cmdRcpt && e.Enhanced == "5.7.1" && strings.Contains(strings.ToLower(e.Text), "relay"):
-		return "the server may want authentication before it relays: name a user and a password"
+		return "the server does not pass this on without a login it knows: name a user, or use the server of your own account"
 	}
 	return ""
 }
