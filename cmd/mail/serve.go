@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -317,21 +318,26 @@ func (c *call) serveLog() *slog.Logger {
 
 // serveCA writes the certificate into the file asked for, or into a new one that forget removes.
 func serveCA(name string, pem []byte) (path string, forget func(), err error) {
+	dir := ""
 	if name != "" {
-		return name, func() {}, os.WriteFile(name, pem, 0o644)
+		dir = filepath.Dir(name)
 	}
-	f, err := os.CreateTemp("", "mail-serve-*.pem")
+	f, err := os.CreateTemp(dir, "mail-serve-*.pem")
 	if err != nil {
 		return "", nil, err
 	}
 	forget = func() { _ = os.Remove(f.Name()) }
 	_, err = f.Write(pem)
-	if e := f.Close(); err == nil {
-		err = e
+	err = errors.Join(err, f.Chmod(0o644), f.Close()) // it is no secret
+	if err == nil && name != "" {
+		err = os.Rename(f.Name(), name) // whole or not at all
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		forget()
 		return "", nil, err
+	case name != "":
+		return name, func() {}, nil
 	}
 	return f.Name(), forget, nil
 }
