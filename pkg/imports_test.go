@@ -19,12 +19,13 @@ var ours = []struct {
 	name string
 	may  []string
 }{
-	{"cmd/mail", []string{"pkg/backup", "pkg/queue", "pkg/server", "pkg/smtp", "pkg/pop3", "pkg/imap", "pkg/imap/imapwire",
+	{"cmd/mail", []string{"pkg/backup", "pkg/queue", "pkg/server", "pkg/smtp", "pkg/smtp/mx", "pkg/pop3", "pkg/imap", "pkg/imap/imapwire",
 		"pkg/store", "pkg/mimetree", "pkg/config", "pkg/auth", "pkg/message", "pkg/wire"}},
 	{"pkg/backup", []string{"pkg/imap", "pkg/pop3", "pkg/store", "pkg/message"}},
 	{"pkg/server", []string{"pkg/imap/imapwire", "pkg/wire", "pkg/auth", "pkg/store", "pkg/mimetree", "pkg/message", "pkg/queue"}},
 	{"pkg/queue", []string{"pkg/store", "pkg/message"}},
 	{"pkg/smtp", []string{"pkg/wire", "pkg/auth"}},
+	{"pkg/smtp/mx", nil},
 	{"pkg/pop3", []string{"pkg/wire", "pkg/auth"}},
 	{"pkg/imap", []string{"pkg/imap/imapwire", "pkg/wire", "pkg/auth"}},
 	{"pkg/imap/imapwire", nil},
@@ -58,7 +59,8 @@ var doors = []struct {
 	{"github.com/google/renameio/v2", []string{"pkg/store", "pkg/queue"}},
 	{"github.com/gofrs/flock", []string{"pkg/store", "pkg/queue", "pkg/backup"}},
 	{"github.com/klauspost/compress", []string{"pkg/imap", "pkg/server", "pkg/backup"}},
-	{"golang.org/x/net/idna", []string{"pkg/wire", "pkg/smtp", "pkg/message"}},
+	{"golang.org/x/net/idna", []string{"pkg/wire", "pkg/smtp/mx", "pkg/message"}},
+	{"golang.org/x/net/dns/dnsmessage", []string{"pkg/wire/wiretest"}},
 	{"golang.org/x/net/proxy", []string{"pkg/wire"}},
 	{"golang.org/x/text", []string{"pkg/mimetree", "pkg/message", "pkg/auth", "pkg/server"}},
 	{"golang.org/x/sys", []string{"pkg/store", "pkg/queue", "pkg/backup"}},
