@@ -24,6 +24,10 @@ func (c *Client) Auth(ctx context.Context, cr *auth.Credentials) error {
 	if cr == nil || cr.User == "" && cr.Mechanism == "" {
 		return nil
 	}
+	return PhaseAuth.in(c.login(ctx, cr))
+}
+
+func (c *Client) login(ctx context.Context, cr *auth.Credentials) error {
 	defer c.conn.Bind(ctx)()
 	if err := c.conn.Err(); err != nil {
 		return err

@@ -48,6 +48,7 @@ func (c *Client) sendChunk(t *transaction, in *chunker) error {
 	if err := c.makeRoom(); err != nil || t.hopeless() {
 		return err
 	}
+	t.texting = true
 	c.conn.SetTimeout(c.wait.Block)
 	if err := c.conn.WriteLine(bdat(int64(len(in.piece)), in.last)); err != nil {
 		return err
@@ -61,11 +62,10 @@ func (c *Client) sendChunk(t *transaction, in *chunker) error {
 
 func (c *Client) oweChunk(t *transaction, last bool) {
 	if last {
-		t.sent = true
-		c.oweFinals(t)
+		c.oweFinal(t)
 		return
 	}
-	c.owe(owed{t, stepChunk, 0})
+	c.owe(owed{t: t, step: stepChunk})
 }
 
 func bdat(n int64, last bool) string {

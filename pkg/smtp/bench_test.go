@@ -59,3 +59,26 @@ func BenchmarkSendData10M(b *testing.B)  { benchmarkBody(b, "", dataReplies, 10<
 func BenchmarkSendChunk10M(b *testing.B) { benchmarkBody(b, "250-CHUNKING\r\n", chunkReplies, 10<<20) }
 func BenchmarkSendData4K(b *testing.B)   { benchmarkBody(b, "", dataReplies, 4<<10) }
 func BenchmarkSendChunk4K(b *testing.B)  { benchmarkBody(b, "250-CHUNKING\r\n", smallReplies, 4<<10) }
+
+// BenchmarkSendAll4K is many short messages with their envelopes under way at once.
+func BenchmarkSendAll4K(b *testing.B) {
+	text := []byte(strings.Repeat(strings.Repeat("x", 62)+"\r\n", 64))
+	nc := &sink{Conn: newServer(), greeting: []byte("220 hi\r\n250-mx\r\n250-CHUNKING\r\n250 PIPELINING\r\n"), replies: []byte(chunkReplies)}
+	c, err := New(context.Background(), wire.NewConn(nc, nil), wire.Endpoint{Protocol: wire.SMTP, Security: wire.Cleartext}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	env := &Envelope{From: "alice@example.org", Rcpt: []string{"bob@example.org"}, Size: int64(len(text)), Body: Body7Bit}
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	messages := func(yield func(*Message) bool) {
+		for b.Loop() {
+			if !yield(&Message{Envelope: env, Body: bytes.NewReader(text)}) {
+				return
+			}
+		}
+	}
+	if err := c.SendAll(context.Background(), messages, func(_ int, _ *Message, _ *Result, err error) error { return err }); err != nil {
+		b.Fatal(err)
+	}
+}

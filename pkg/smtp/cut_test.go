@@ -20,6 +20,7 @@ type cutConn struct {
 	reads, writes int   // octets left; -1: no cut
 	err           error // what a read gives then
 	one           bool  // octet by octet
+	deaf          bool  // reading ends too when a write has failed
 }
 
 func (c *cutConn) Read(p []byte) (int, error) {
@@ -49,6 +50,9 @@ func (c *cutConn) Write(p []byte) (int, error) {
 	}
 	c.writes -= n
 	if n < len(p) {
+		if c.deaf {
+			c.reads = 0
+		}
 		return n, syscall.EPIPE
 	}
 	return n, nil

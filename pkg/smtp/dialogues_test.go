@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -19,19 +20,21 @@ import (
 // client's run has to end.
 type dialogue struct {
 	name, server, command, input, upload string
+	from                                 string // envelope sender from a file of options
 	fails                                bool
 	serverCommands                       []string
 }
 
 var (
-	macroB64 = regexp.MustCompile(`(?s)%b64\[(.*?)\]b64%`)
-	macroHex = regexp.MustCompile(`%hex\[(.*?)\]hex%`)
-	flagRcpt = regexp.MustCompile(`--mail-rcpt "?([^"\s]+)"?`)
-	flagFrom = regexp.MustCompile(`--mail-from "?([^"\s]+)"?`)
-	flagUser = regexp.MustCompile(` -u "?([^ ":]*):?([^ "]*)`)
-	flagTok  = regexp.MustCompile(`--oauth2-bearer (\S+)`)
-	flagZid  = regexp.MustCompile(`--sasl-authzid (\S+)`)
-	goodAddr = regexp.MustCompile(`^[a-zA-Z0-9._%+-]+@([a-zA-Z0-9-]+\.)+[a-zA-Z]{2,4}$`)
+	macroB64   = regexp.MustCompile(`(?s)%b64\[(.*?)\]b64%`)
+	macroHex   = regexp.MustCompile(`%hex\[(.*?)\]hex%`)
+	flagRcpt   = regexp.MustCompile(`--mail-rcpt "?([^"\s]+)"?`)
+	flagFrom   = regexp.MustCompile(`--mail-from "?([^"\s]+)"?`)
+	flagUser   = regexp.MustCompile(` -u "?([^ ":]*):?([^ "]*)`)
+	flagTok    = regexp.MustCompile(`--oauth2-bearer (\S+)`)
+	flagZid    = regexp.MustCompile(`--sasl-authzid (\S+)`)
+	optionFrom = regexp.MustCompile(`mail-from = (".*")`)
+	goodAddr   = regexp.MustCompile(`^[a-zA-Z0-9._%+-]+@([a-zA-Z0-9-]+\.)+[a-zA-Z]{2,4}$`)
 )
 
 func section(text, name string) (string, bool) {
@@ -72,6 +75,9 @@ func readDialogue(t *testing.T, file string) dialogue {
 	d.server, _ = section(text, "server")
 	d.command, _ = section(text, "command")
 	d.command = expand(d.command)
+	if m := optionFrom.FindStringSubmatch(text); m != nil {
+		d.from, _ = strconv.Unquote(m[1])
+	}
 	var ok bool
 	if d.input, ok = section(text, "stdin"); !ok {
 		d.input, _ = section(text, "file")
@@ -87,27 +93,34 @@ func readDialogue(t *testing.T, file string) dialogue {
 	return d
 }
 
-// skip tells why a dialogue says nothing about this client.
-func (d *dialogue) skip() string {
-	switch {
-	case !strings.Contains(d.server, "smtp"):
-		return "another protocol"
-	case !flagRcpt.MatchString(d.command) || !strings.Contains(d.command, "-T "):
-		return "sends no message"
-	case strings.Contains(d.command, "-K ") || strings.Contains(d.command, " -x ") || strings.Contains(d.command, "-: "):
-		return "about that client's own options"
-	case strings.Contains(strings.Join(d.serverCommands, "\n"), "NTLM") || strings.Contains(strings.Join(d.serverCommands, "\n"), "DIGEST-MD5"):
-		return "a mechanism that is not supported"
-	}
-	return map[string]string{
-		"test3215": "parameters inside an address are refused here: Envelope.DSN is the way",
-		"test935":  "that client falls to a weaker mechanism after a failure; here the failure is final",
-		"test940":  "that client sends in spite of a login that is not offered",
-		"test939":  "that client sends in spite of a login that is not offered",
-		"test962":  "an address with UTF-8 is converted to ASCII by that client; here SMTPUTF8 is needed",
-		"test963":  "an address with UTF-8 is converted to ASCII by that client; here SMTPUTF8 is needed",
-		"test951":  "AUTH parameter of MAIL", "test952": "AUTH parameter of MAIL",
-	}[d.name]
+// unlike is every dialogue in which this client does not do what the other one does: "skip" when it has nothing to do
+// here, "ok" and "fails" when it is played and has to end so.
+var unlike = map[string]struct{ how, why string }{
+	"test1320": {"skip", "a proxy by HTTP CONNECT, which is tested with pkg/wire"},
+	"test1507": {"skip", "a URL with control characters and no message; the addresses are tested by TestI1_AddressInjection"},
+	"test1520": {"skip", "reading from the server without a message"},
+	"test923":  {"skip", "VRFY"}, "test924": {"skip", "VRFY"}, "test925": {"skip", "VRFY"}, "test926": {"skip", "VRFY"},
+	"test950": {"skip", "VRFY"}, "test957": {"skip", "VRFY"}, "test958": {"skip", "VRFY"}, "test961": {"skip", "VRFY"},
+	"test964": {"skip", "VRFY"}, "test967": {"skip", "VRFY"},
+	"test927": {"skip", "EXPN"}, "test968": {"skip", "EXPN"}, "test969": {"skip", "EXPN"},
+	"test928": {"skip", "HELP"}, "test929": {"skip", "NOOP from the command line"}, "test930": {"skip", "RSET from the command line"},
+	"test649": {"skip", "an encoding that does not fit a part, which is for who composes"},
+	"test652": {"skip", "a form of that client's library, without an envelope"},
+	"test931": {"skip", "line ends in the path of a URL, which a server URL has not"},
+
+	"test3215": {"fails", "parameters inside an address are refused here: Envelope.DSN is the way"},
+	"test906":  {"fails", "DIGEST-MD5 and NTLM are not supported, and nothing is sent without a login"},
+	"test907":  {"fails", "the same"},
+	"test921":  {"fails", "the same"},
+	"test935":  {"fails", "that client falls to a weaker mechanism after a failure; here the failure is final"},
+	"test939":  {"fails", "that client sends in spite of a login that is not offered"},
+	"test940":  {"fails", "that client sends in spite of a login that is not offered"},
+	"test960":  {"ok", "a domain with UTF-8 is sent in its ASCII form, for which that client was built without a library here"},
+}
+
+// composed are the dialogues whose message that client makes itself: here another one takes its place.
+func (d *dialogue) composed() bool {
+	return strings.Contains(d.command, " -F ") || strings.Contains(d.command, "-F \"") || d.input == ""
 }
 
 // peer is a server that behaves as the dialogue's server commands ask.
@@ -140,8 +153,10 @@ func (d *dialogue) peer() *server {
 				return replies[initial] // the dialogue knows no initial response
 			}
 		}
-		if r, ok := replies[verb]; ok {
-			return r
+		for _, key := range []string{line, verb} {
+			if r, ok := replies[key]; ok {
+				return r
+			}
 		}
 		if verb == "RCPT" && !goodAddr.MatchString(strings.Trim(strings.TrimPrefix(arg, "TO:"), "<>")) && !strings.Contains(strings.Join(keywords, " "), "SMTPUTF8") {
 			return "501 Invalid address"
@@ -151,24 +166,41 @@ func (d *dialogue) peer() *server {
 	return s
 }
 
+// TestDialogues plays all dialogues about SMTP; each has to end as it does for the other client, but for those in the
+// table, which all have their reason.
 func TestDialogues(t *testing.T) {
 	dir := filepath.Join("..", "..", "..", "shared", "corpora", "curl-dialogues")
 	files, _ := filepath.Glob(filepath.Join(dir, "test*"))
 	if len(files) == 0 {
 		t.Skip("the dialogues are not there: " + dir)
 	}
-	played := 0
+	seen, played, listed := 0, 0, 0
 	for _, file := range files {
 		d := readDialogue(t, file)
-		if why := d.skip(); why != "" {
+		if !strings.Contains(d.server, "smtp") {
 			continue
+		}
+		seen++
+		other, ok := unlike[d.name]
+		if ok {
+			listed++
+		}
+		if other.how == "skip" {
+			continue
+		}
+		if ok {
+			if fails := other.how == "fails"; fails == d.fails {
+				t.Errorf("%s is in the table, and ends as it does for the other client", d.name)
+			} else {
+				d.fails, d.upload = fails, ""
+			}
 		}
 		played++
 		t.Run(d.name, func(t *testing.T) { d.play(t) })
 	}
-	t.Logf("%d dialogues played", played)
-	if played < 40 {
-		t.Errorf("only %d dialogues were played", played)
+	t.Logf("%d dialogues, %d played", seen, played)
+	if seen != 91 || listed != len(unlike) {
+		t.Errorf("%d dialogues, want 91; %d of them in the table, want %d", seen, listed, len(unlike))
 	}
 }
 
@@ -176,9 +208,13 @@ func (d *dialogue) play(t *testing.T) {
 	s := d.peer()
 	err := d.send(t, s)
 	if (err != nil) != d.fails {
-		t.Fatalf("error is %v, the other client fails: %v\n%s", err, d.fails, d.command)
+		t.Fatalf("error is %v, want one: %v\n%s", err, d.fails, d.command)
 	}
-	if err != nil || d.upload == "" || strings.Contains(d.upload, "%") {
+	var partial *PartialError
+	if err != nil && !errors.As(err, &partial) && len(s.texts) > 0 {
+		t.Errorf("%v, and the server got %q", err, s.texts)
+	}
+	if err != nil || d.upload == "" || d.composed() || strings.Contains(d.upload, "%") {
 		return
 	}
 	want := strings.TrimSuffix(d.upload, ".\r\n")
@@ -203,6 +239,7 @@ func (d *dialogue) send(t *testing.T, s *server) error {
 	for _, m := range flagRcpt.FindAllStringSubmatch(d.command, -1) {
 		env.Rcpt = append(env.Rcpt, strings.Trim(m[1], "<>"))
 	}
+	env.From = d.from
 	if m := flagFrom.FindStringSubmatch(d.command); m != nil {
 		env.From = strings.Trim(m[1], "<>")
 	}

@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"math"
 	"strconv"
 	"strings"
 
@@ -11,17 +12,20 @@ type extension struct{ keyword, param string }
 
 // hello says EHLO, or LHLO for LMTP. A server that refuses EHLO for good gets HELO once (RFC 5321 §4.1.1.1); then it
 // has no extensions.
-func (c *Client) hello() error {
+func (c *Client) hello(extended bool) error {
 	verb := "EHLO"
-	if c.lmtp() {
+	switch {
+	case c.lmtp():
 		verb = "LHLO" // RFC 2033 §4.1
+	case !extended:
+		verb = "HELO"
 	}
 	c.ext, c.identity = nil, ""
 	r, err := c.command(verb + " " + c.opt.LocalName)
 	if err != nil {
 		return err
 	}
-	if r.class() == 5 && !c.lmtp() {
+	if r.class() == 5 && verb == "EHLO" {
 		verb = "HELO"
 		if r, err = c.command(verb + " " + c.opt.LocalName); err != nil {
 			return err
@@ -110,6 +114,14 @@ func (c *Client) Limit(name string) int {
 		}
 	}
 	return 0
+}
+
+// Remaining is how many more messages the server takes on this connection (RFC 9422 §4.1): math.MaxInt without a limit.
+func (c *Client) Remaining() int {
+	if most := c.Limit("MAILMAX"); most > 0 {
+		return max(most-c.mails, 0)
+	}
+	return math.MaxInt
 }
 
 // checkLocalName lets a domain or an address literal through: what could end the line or begin a parameter is refused.

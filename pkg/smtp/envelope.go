@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"golang.org/x/net/idna"
+
 	"github.com/mail-toolkit/mail/pkg/wire"
 )
 
@@ -199,7 +201,8 @@ func goodDomain(d string) bool {
 // plan is an envelope as command lines, checked against what the server offers.
 type plan struct {
 	mail     string
-	rcpt     []string
+	rcpt     []string // "" for a recipient beyond the limit
+	limit    *LimitError
 	ascii    bool // the body must not have octets above 127
 	chunking bool
 	binary   bool
@@ -229,12 +232,52 @@ func (c *Client) plan(env *Envelope) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.mail = "MAIL FROM:<" + env.From + ">" + params
+	p.mail = "MAIL FROM:<" + c.path(env.From) + ">" + params
 	_, dsn := c.Extension("DSN")
 	for _, addr := range env.Rcpt {
+		addr = c.path(addr)
 		p.rcpt = append(p.rcpt, "RCPT TO:<"+addr+">"+rcptParams(addr, env.DSN, dsn))
 	}
+	if c.limit(env, p); p.limit != nil && env.AllOrNone {
+		return nil, &CapabilityError{"LIMITS", p.limit.Error() + ", and this one goes to all or to none"}
+	}
 	return p, nil
+}
+
+// limit takes the recipients off that are beyond what the server takes for one message (RFC 9422 §4.2 and §4.3).
+func (c *Client) limit(env *Envelope, p *plan) {
+	recipients, domains := c.Limit("RCPTMAX"), c.Limit("RCPTDOMAINMAX")
+	known := map[string]bool{}
+	planned := 0
+	for i, addr := range env.Rcpt {
+		domain := strings.ToLower(addr[strings.LastIndexByte(addr, '@')+1:])
+		switch {
+		case recipients > 0 && planned == recipients:
+			p.limit, p.rcpt[i] = &LimitError{"RCPTMAX", recipients}, ""
+		case domains > 0 && !known[domain] && len(known) == domains:
+			p.limit, p.rcpt[i] = &LimitError{"RCPTDOMAINMAX", domains}, ""
+		default:
+			known[domain] = true
+			planned++
+		}
+	}
+}
+
+// path is how an address is sent. To a server without SMTPUTF8 a domain goes in its ASCII form (RFC 5890 §2.3.2.1),
+// which is the same domain; nothing can be done for a local part.
+func (c *Client) path(addr string) string {
+	if _, ok := c.Extension("SMTPUTF8"); ok || ascii(addr) {
+		return addr
+	}
+	at := strings.LastIndexByte(addr, '@')
+	if at < 0 || !ascii(addr[:at]) {
+		return addr
+	}
+	domain, err := idna.Lookup.ToASCII(addr[at+1:])
+	if err != nil {
+		return addr
+	}
+	return addr[:at+1] + domain
 }
 
 func rcptParams(addr string, d *DSN, offered bool) string {
@@ -257,9 +300,9 @@ func (c *Client) mailParams(env *Envelope, p *plan) (string, error) {
 	if err := c.bodyParam(&b, env, p); err != nil {
 		return "", err
 	}
-	if needsUTF8(env) {
+	if why := c.whyUTF8(env); why != "" {
 		if _, ok := c.Extension("SMTPUTF8"); !ok {
-			return "", &CapabilityError{"SMTPUTF8", "the server does not offer SMTPUTF8, which " + whyUTF8(env) + " needs"}
+			return "", &CapabilityError{"SMTPUTF8", "the server does not offer SMTPUTF8, which " + why + " needs"}
 		}
 		b.WriteString(" SMTPUTF8")
 	}
@@ -296,15 +339,14 @@ func (c *Client) sizeParam(b *strings.Builder, env *Envelope) error {
 func (c *Client) bodyParam(b *strings.Builder, env *Envelope, p *plan) error {
 	_, eight := c.Extension("8BITMIME")
 	_, chunking := c.Extension("CHUNKING")
-	_, binary := c.Extension("BINARYMIME")
-	p.chunking = chunking && !c.opt.NoChunking && !c.lmtp() // LMTP is local: it gains nothing from BDAT
+	p.chunking = chunking && !c.opt.NoChunking
 	switch env.Body {
 	case Body8Bit:
 		if !eight {
 			return &CapabilityError{"8BITMIME", "the server does not offer 8BITMIME, which octets above 127 in the message need"}
 		}
 	case BodyBinary:
-		if !binary || !p.chunking {
+		if !c.Takes(BodyBinary) {
 			return &CapabilityError{"BINARYMIME", "the server does not offer BINARYMIME and CHUNKING, which the message needs"}
 		}
 		p.binary = true
@@ -324,23 +366,30 @@ func (c *Client) bodyParam(b *strings.Builder, env *Envelope, p *plan) error {
 	return nil
 }
 
-func needsUTF8(env *Envelope) bool {
-	if env.UTF8 || !ascii(env.From) {
-		return true
-	}
-	for _, addr := range env.Rcpt {
-		if !ascii(addr) {
-			return true
-		}
-	}
-	return false
-}
-
-func whyUTF8(env *Envelope) string {
+// whyUTF8 names what in the envelope needs SMTPUTF8 on this server; "" when nothing does.
+func (c *Client) whyUTF8(env *Envelope) string {
 	for _, addr := range append([]string{env.From}, env.Rcpt...) {
-		if !ascii(addr) {
+		if !ascii(c.path(addr)) {
 			return "the address " + strconv.Quote(addr)
 		}
 	}
-	return "UTF-8 in the header"
+	if env.UTF8 {
+		return "UTF-8 in the header"
+	}
+	return ""
+}
+
+// Takes tells whether a body of this type can be sent through the server as it is: how to prepare a message for it.
+// Anything else would have to be encoded first (RFC 6152 §3), which is not to be done to a signed message.
+func (c *Client) Takes(b BodyType) bool {
+	_, eight := c.Extension("8BITMIME")
+	_, chunking := c.Extension("CHUNKING")
+	_, binary := c.Extension("BINARYMIME")
+	switch b {
+	case Body8Bit:
+		return eight
+	case BodyBinary:
+		return binary && chunking && !c.opt.NoChunking
+	}
+	return true
 }

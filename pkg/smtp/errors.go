@@ -3,6 +3,7 @@ package smtp
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/mail-toolkit/mail/pkg/wire"
@@ -14,6 +15,7 @@ type Error struct {
 	Enhanced string // "5.1.1", or ""
 	Text     string // the server's words, escaped and on one line
 	Command  string // "greeting", "EHLO", "STARTTLS", "MAIL FROM", "RCPT TO", "DATA", "BDAT", "end of data", …
+	Phase    Phase  // how far the session or the message had come; a text may be refused before its end
 	Cause    error  // what happened instead of a reply, when Code is 0
 }
 
@@ -52,12 +54,28 @@ func (e *Error) Temporary() bool {
 	return e.Code/100 == 4
 }
 
+// TooMany is true when one transaction may not have more recipients, which is no fault of this one: it can be sent to
+// in another transaction (RFC 5321 §4.5.3.1.10, RFC 9422 §4.2).
+func (e *Error) TooMany() bool {
+	var limit *LimitError
+	return e.Code == 452 && e.Enhanced == "4.5.3" || e.Code == 552 && e.Enhanced == "5.5.3" || errors.As(e.Cause, &limit)
+}
+
 // permanent tells the local reasons that do not go away by waiting.
 func permanent(err error) bool {
 	var size *BodyError
 	var capability *CapabilityError
 	var argument *wire.ArgumentError
+	if told, ok := err.(interface{ Temporary() bool }); ok && !isNetwork(err) {
+		return !told.Temporary()
+	}
 	return errors.Is(err, wire.ErrBareLineEnd) || errors.As(err, &size) || errors.As(err, &capability) || errors.As(err, &argument)
+}
+
+// isNetwork is true for errors of sockets, whose Temporary means something else.
+func isNetwork(err error) bool {
+	_, ok := err.(net.Error)
+	return ok
 }
 
 // Hint says what the user can do about the refusals that have a usual reason.
@@ -70,6 +88,21 @@ func (e *Error) Hint() string {
 	}
 	return ""
 }
+
+// LimitError is a limit that the server announced (RFC 9422) and that Send keeps to: what is beyond it was not sent.
+type LimitError struct {
+	Name string // "MAILMAX": messages on one connection; "RCPTMAX", "RCPTDOMAINMAX": recipients of one message, and their domains
+	Max  int
+}
+
+func (e *LimitError) Error() string {
+	what := map[string]string{"MAILMAX": "messages on one connection", "RCPTMAX": "recipients of one message",
+		"RCPTDOMAINMAX": "domains among the recipients of one message"}[e.Name]
+	return fmt.Sprintf("the server takes at most %d %s", e.Max, what)
+}
+
+// Temporary is true: another connection, or another transaction, may have what is beyond the limit.
+func (e *LimitError) Temporary() bool { return true }
 
 // CapabilityError is something that the message or the caller needs and the server does not offer. Nothing was sent
 // for the message, unless the need showed only in its body; then the connection is dead and nothing is committed.

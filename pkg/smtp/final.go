@@ -1,31 +1,66 @@
 package smtp
 
-import "errors"
+import (
+	"errors"
+	"slices"
 
-// takeFinal files a reply to the end of the text: one for all recipients, or over LMTP one for each (RFC 2033 §4.2).
-func (c *Client) takeFinal(o owed, r reply, refusal *Error) {
-	t := o.t
-	t.finals--
-	t.done = t.finals == 0
+	"github.com/mail-toolkit/mail/pkg/wire"
+)
+
+// takeFinal files a reply to the end of the text: one for all recipients, or over LMTP one for each that was accepted,
+// in their order (RFC 2033 §4.2). When none was, there is one over LMTP too, which says so.
+func (c *Client) takeFinal(t *transaction, r reply, refusal *Error) error {
+	if refusal == nil && t.end > c.conn.Sent() {
+		return c.conn.Fail(&wire.ProtocolError{Msg: "the text was accepted before its end was sent"})
+	}
+	if refusal == nil && t.refused != nil && len(t.accepted) > 0 {
+		t.disputed = &wire.ProtocolError{Msg: "the text was accepted with " + r.quote() + " after " + t.refused.Command + " was refused"}
+		return c.conn.Fail(t.disputed)
+	}
+	t.finals++
+	t.done = !t.plan.each || t.finals >= len(t.accepted)
 	t.res.Reply = shorten(r.String(), maxShown)
 	if c.latest(t) && refusal == nil {
 		c.needsRset = false // a refused BDAT leaves a transaction behind (RFC 3030 §2)
 	}
-	if c.lmtp() {
-		t.res.Rcpt[o.rcpt].Reply, t.res.Rcpt[o.rcpt].Err = r.Reply, refusal
+	switch {
+	case !t.plan.each:
+		t.takeForAll(r, refusal)
+	case len(t.accepted) > 0:
+		one := &t.res.Rcpt[t.accepted[t.finals-1]]
+		one.Reply, one.Err = r.Reply, refusal
+		if !t.done {
+			c.oweNext(t)
+		}
+	}
+	return nil
+}
+
+func (t *transaction) takeForAll(r reply, refusal *Error) {
+	t.refuseText(refusal)
+	if t.refused != nil {
 		return
 	}
-	t.refuseText(refusal)
-	if refusal == nil && t.refused == nil {
-		for _, i := range t.accepted {
-			t.res.Rcpt[i].Reply = r.Reply
-		}
+	for _, i := range t.accepted {
+		t.res.Rcpt[i].Reply = r.Reply
 	}
 }
 
+// oweNext puts one more final reply of t before all others that are owed.
+func (c *Client) oweNext(t *transaction) {
+	o := owed{t: t, step: stepFinal, size: int64(c.expect)}
+	c.owed = slices.Insert(c.owed, 0, o)
+	t.owing++
+	c.window.Sent(o.size)
+}
+
 // finish turns what t has learnt, and the error that ended it, if one did, into the outcome.
-func (t *transaction) finish(err error) (*Result, error) {
+func (c *Client) finish(t *transaction, err error) (*Result, error) {
+	t.sent = t.end > 0 && t.end <= c.conn.Sent()
 	switch {
+	case t.disputed != nil:
+		t.refused = nil
+		return t.res, t.uncertain(t.disputed)
 	case t.refused != nil:
 		t.mark(t.refused, false)
 		return t.res, t.refused
@@ -37,16 +72,14 @@ func (t *transaction) finish(err error) (*Result, error) {
 		return t.res, t.hold()
 	}
 	var refusal *Error
-	if t.sent && !errors.As(err, &refusal) { // 421 is a clear answer
+	closing := errors.As(err, &refusal) // 421 is a clear answer, except where LMTP owes several
+	if t.sent && (!closing || t.finals > 0) {
 		return t.res, t.uncertain(err)
 	}
 	if refusal == nil {
-		refusal = &Error{Cause: err}
+		refusal = &Error{Phase: t.phase(), Cause: err}
 	}
 	t.mark(refusal, false)
-	if len(t.res.Accepted()) > 0 { // over LMTP, some were delivered before
-		return t.res, t.outcome()
-	}
 	return t.res, err
 }
 
@@ -65,21 +98,13 @@ func (t *transaction) mark(e *Error, lost bool) {
 
 // delivered is true when the final reply for recipient i came, over LMTP, where the others may still be owed.
 func (t *transaction) delivered(i int) bool {
-	if !t.sent || t.finals == 0 || !t.plan.each {
-		return false
-	}
-	for _, a := range t.accepted[:len(t.accepted)-t.finals] {
-		if a == i {
-			return true
-		}
-	}
-	return false
+	return t.plan != nil && t.plan.each && slices.Contains(t.accepted[:min(t.finals, len(t.accepted))], i)
 }
 
 // uncertain is for a connection that broke after the end of the text went out.
 func (t *transaction) uncertain(err error) error {
 	u := &UncertainError{Err: err}
-	t.mark(&Error{Command: cmdFinal, Cause: u}, true)
+	t.mark(&Error{Command: cmdFinal, Phase: PhaseFinal, Cause: u}, true)
 	for _, r := range t.res.Rcpt {
 		if r.Lost {
 			u.Rcpt = append(u.Rcpt, r.Addr)
@@ -91,7 +116,7 @@ func (t *transaction) uncertain(err error) error {
 // hold is for AllOrNone: the recipients that were accepted are told why they get nothing.
 func (t *transaction) hold() error {
 	e := &NoRecipientError{Refused: t.res.Refused(), Held: t.res.Accepted()}
-	t.mark(&Error{Text: "not sent, as another recipient was refused"}, false)
+	t.mark(&Error{Text: "not sent, as another recipient was refused", Phase: PhaseRcpt}, false)
 	return e
 }
 

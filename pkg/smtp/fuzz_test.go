@@ -3,6 +3,8 @@ package smtp
 import (
 	"bytes"
 	"io"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -20,6 +22,29 @@ func (c *canned) Read(p []byte) (int, error)  { return c.r.Read(p) }
 func (c *canned) Write(p []byte) (int, error) { return len(p), nil }
 func (c *canned) Close() error                { return nil }
 
+var replyLine = regexp.MustCompile(`^([2-5][0-9][0-9])(?:([ -])(?s:(.*)))?$`)
+
+// plainReply reads a reply in the plainest way: whole lines first, each held against a pattern. Caps do not count.
+func plainReply(in []byte) (code int, texts []string, ok bool) {
+	for {
+		line, rest, whole := bytes.Cut(in, []byte("\n"))
+		m := replyLine.FindSubmatch(bytes.TrimSuffix(line, []byte("\r")))
+		if !whole || m == nil {
+			return 0, nil, false
+		}
+		before := code
+		code, _ = strconv.Atoi(string(m[1]))
+		if texts != nil && before/100 != code/100 {
+			return 0, nil, false
+		}
+		texts = append(texts, string(m[3]))
+		if string(m[2]) != "-" {
+			return code, texts, true
+		}
+		in = rest
+	}
+}
+
 func FuzzReply(f *testing.F) {
 	for _, s := range []string{"220 hi\r\n", "250-a\r\n250 b\r\n", "550-5.1.1 no\r\n550 5.1.1 user\r\n", "250\r\n", "250-\n250 \n", "421 4.3.2 \x1b\xff\r\n", "25x\r\n", "250-a\r\n550 b\r\n"} {
 		f.Add([]byte(s))
@@ -27,11 +52,18 @@ func FuzzReply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		conn := wire.NewConn(&canned{server: newServer(), r: bytes.NewReader(in)}, nil)
 		r, err := readReply(conn)
+		code, texts, ok := plainReply(in)
+		if small := len(in) < maxReplyLine && len(texts) <= maxReplyLines; small && ok != (err == nil) {
+			t.Fatalf("%q: error %v, and it is a reply: %v", in, err, ok)
+		}
 		if err != nil {
 			if conn.Err() == nil {
 				t.Fatalf("%q: error %v and the connection lives", in, err)
 			}
 			return
+		}
+		if r.Code != code || len(r.lines) != len(texts) || string(bytes.Join(r.lines, []byte("\n"))) != strings.Join(texts, "\n") {
+			t.Fatalf("%q: got %d %q, want %d %q", in, r.Code, r.lines, code, texts)
 		}
 		if r.Code < 200 || r.Code > 599 || len(r.lines) < 1 || len(r.lines) > maxReplyLines {
 			t.Fatalf("%q: code %d, %d lines", in, r.Code, len(r.lines))

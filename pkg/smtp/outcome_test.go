@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mail-toolkit/mail/pkg/wire"
 	"github.com/mail-toolkit/mail/pkg/wire/wiretest"
 )
 
@@ -147,7 +148,6 @@ func TestLMTP_ReplyPerRecipient(t *testing.T) {
 	const begin = `S: 220 ready
 		C: LHLO localhost
 		S: 250-mx
-		S: 250-CHUNKING
 		S: 250 PIPELINING
 		C: MAIL *
 		C: RCPT *
@@ -163,7 +163,7 @@ func TestLMTP_ReplyPerRecipient(t *testing.T) {
 		{"all refused after the text", "S: 250 ok\nS: 550 no\nS: 250 ok\nS: 354 go\nC.\nS: 452 full\nS: 552 full\n" + bye, "none", "tpp"},
 		{"all refused before", "S: 550 no\nS: 550 no\nS: 450 no\nS: 503 no\n" + bye, "none", "ppt"},
 		{"cut between the replies", "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\nC.\nS: 250 a\nCLOSE", "uncertain", "+??"},
-		{"421 between the replies", "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\nC.\nS: 250 a\nS: 421 going\n", "partial", "+tt"},
+		{"421 between the replies", "S: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\nC.\nS: 250 a\nS: 421 going\n", "uncertain", "+t?"},
 		{"354 without recipients", "S: 550 no\nS: 550 no\nS: 550 no\nS: 354 go\n", "none", "ppp"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -177,4 +177,34 @@ func TestLMTP_ReplyPerRecipient(t *testing.T) {
 			_ = c.Close()
 		})
 	}
+}
+
+// A server that refuses MAIL, or a part of the text, and takes what follows all the same may have committed it or not.
+func TestD6_ContradictionIsUncertain(t *testing.T) {
+	const group = "C: MAIL *\nC: RCPT *\nC: RCPT *\n"
+	for _, tc := range []struct{ name, verb, script, kind, out string }{
+		{"BDAT after MAIL was refused", "EHLO", group + "C: BDAT *\nC{28}\nS: 451 later\nS: 250 ok\nS: 250 ok\nS: 250 queued\nEOF\n", "uncertain", "??"},
+		{"the same over LMTP", "LHLO", group + "C: BDAT *\nC{28}\nS: 451 later\nS: 250 ok\nS: 250 ok\nS: 250 queued\nEOF\n", "uncertain", "??"},
+		{"the same, and the text is refused", "EHLO", group + "C: BDAT *\nC{28}\nS: 451 later\nS: 250 ok\nS: 250 ok\nS: 503 no\n" + bye, "error", "tt"},
+		{"the same, nobody accepted", "EHLO", group + "C: BDAT *\nC{28}\nS: 451 later\nS: 503 no\nS: 503 no\nS: 250 what\n" + bye, "error", "tt"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := map[string]wire.Protocol{"EHLO": wire.SMTP, "LHLO": wire.LMTP}[tc.verb]
+			c, err := openAs(t, p, "S: 220 hi\nC: "+tc.verb+" *\nS: 250-mx\nS: 250-CHUNKING\nS: 250 PIPELINING\n"+tc.script, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := send(t, c, envelope("a@example.org", "b@example.org"))
+			wantKind(t, err, tc.kind)
+			wantOutcome(t, r, tc.out)
+			_ = c.Close()
+		})
+	}
+	t.Run("DATA after MAIL was refused: no empty message", func(t *testing.T) {
+		c := mustOpen(t, hello("PIPELINING")+"C: MAIL *\nC: RCPT *\nC: DATA\nS: 451 later\nS: 250 ok\nS: 354 go\nEOF\n", nil)
+		r, err := send(t, c, envelope("a@example.org"))
+		wantKind(t, err, "error")
+		wantOutcome(t, r, "t")
+		_ = c.Close()
+	})
 }

@@ -47,6 +47,7 @@ func (r Reply) String() string {
 type reply struct {
 	Reply
 	lines [][]byte // text of each line, without code and separator
+	size  int      // octets of it all, with line ends
 }
 
 func (r reply) class() int { return r.Code / 100 }
@@ -54,7 +55,7 @@ func (r reply) class() int { return r.Code / 100 }
 func (r reply) quote() string { return strconv.Quote(shorten(r.String(), 100)) }
 
 func (r reply) toError(command string) *Error {
-	return &Error{Code: r.Code, Enhanced: r.Enhanced, Text: r.Text, Command: command}
+	return &Error{Code: r.Code, Enhanced: r.Enhanced, Text: r.Text, Command: command, Phase: phaseOf(command)}
 }
 
 // readReply reads one reply of one or many lines (RFC 5321 §4.2). A line that does not begin with a code, a code
@@ -85,6 +86,7 @@ func readReply(conn *wire.Conn) (reply, error) {
 		r.Enhanced, words = gather(r.Enhanced, words, text, code)
 		if last {
 			r.Text = escape(words, maxText)
+			r.size = total + len("\r\n")*len(r.lines)
 			return r, nil
 		}
 	}

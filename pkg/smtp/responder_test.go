@@ -12,7 +12,8 @@ import (
 )
 
 // server is the smallest SMTP server that keeps the rules: it answers every command with success, at once and in
-// memory, and keeps what it accepted. It plays the strict reader: only CRLF.CRLF ends a text.
+// memory, and keeps what it accepted. It plays the strict reader: only CRLF.CRLF ends a text. What it says after LHLO
+// is LMTP.
 type server struct {
 	mu     sync.Mutex
 	out    bytes.Buffer // replies not yet read
@@ -20,12 +21,15 @@ type server struct {
 	state  func() bool  // consumes from in; false when more is needed
 	ehlo   []string
 	texts  []string // texts committed
+	kept   []string // "Subject: 1 bob@example.org": first line and recipient of each delivery
 	text   []byte
 	need   int
 	last   bool
-	rcpt   int
+	lmtp   bool
+	rcpt   []string
 	closed bool
 	refuse func(line string) string // reply instead of success; "" = none
+	final  func(rcpt string) string // reply to the end of the text instead of success; rcpt is "" but for LMTP
 }
 
 // responder is a connection to a fresh server that offers the given keywords.
@@ -74,11 +78,17 @@ func (s *server) command() bool {
 	}
 	switch verb {
 	case "EHLO", "LHLO":
+		s.lmtp = verb == "LHLO"
 		s.greet()
 	case "RCPT":
-		s.rcpt++
+		addr, _, _ := strings.Cut(strings.TrimPrefix(arg, "TO:<"), ">")
+		s.rcpt = append(s.rcpt, addr)
 		s.out.WriteString("250 ok\r\n")
 	case "DATA":
+		if len(s.rcpt) == 0 {
+			s.out.WriteString("503 nobody\r\n")
+			return true
+		}
 		s.state = s.dot
 		s.out.WriteString("354 go\r\n")
 	case "BDAT":
@@ -87,7 +97,7 @@ func (s *server) command() bool {
 		s.last = last == "LAST"
 		s.state = s.chunk
 	case "MAIL", "RSET":
-		s.rcpt, s.text = 0, nil
+		s.rcpt, s.text = nil, nil
 		fallthrough
 	default:
 		s.out.WriteString("250 ok\r\n")
@@ -125,18 +135,46 @@ func (s *server) chunk() bool {
 	s.text = append(s.text, s.in[:s.need]...)
 	s.in = append([]byte(nil), s.in[s.need:]...)
 	s.state = s.command
-	if s.last {
+	switch {
+	case len(s.rcpt) == 0:
+		s.out.WriteString("503 nobody\r\n")
+	case s.last:
 		s.commit(string(s.text))
-		return true
+	default:
+		s.out.WriteString("250 more\r\n")
 	}
-	s.out.WriteString("250 more\r\n")
 	return true
 }
 
 func (s *server) commit(text string) {
-	s.state, s.text = s.command, nil
-	s.texts = append(s.texts, text)
-	s.out.WriteString("250 queued\r\n")
+	rcpt := s.rcpt
+	s.state, s.text, s.rcpt = s.command, nil, nil
+	first, _, _ := strings.Cut(text, "\r\n")
+	whose := []string{""}
+	if s.lmtp {
+		whose = rcpt
+	}
+	taken := false
+	for _, who := range whose {
+		if s.final != nil {
+			if r := s.final(who); r != "" {
+				s.out.WriteString(r + "\r\n")
+				continue
+			}
+		}
+		taken = true
+		s.out.WriteString("250 queued\r\n")
+		if s.lmtp {
+			s.kept = append(s.kept, first+" "+who)
+			continue
+		}
+		for _, r := range rcpt {
+			s.kept = append(s.kept, first+" "+r)
+		}
+	}
+	if taken {
+		s.texts = append(s.texts, text)
+	}
 }
 
 func (s *server) Close() error {

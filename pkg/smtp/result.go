@@ -14,6 +14,14 @@ type RcptResult struct {
 	Lost  bool   // the text was sent and the reply did not come: Addr may have the message (Err is not nil)
 }
 
+// Phase is where the fate of the recipient was settled: PhaseFinal when it was accepted.
+func (r *RcptResult) Phase() Phase {
+	if r.Err == nil {
+		return PhaseFinal
+	}
+	return r.Err.Phase
+}
+
 // Accepted gives the recipients that the server took, Refused the others.
 func (r *Result) Accepted() []RcptResult { return r.pick(true) }
 

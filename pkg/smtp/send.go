@@ -24,7 +24,9 @@ const (
 //   - *NoRecipientError: none was, and the text was not committed
 //   - *Error: MAIL, DATA or the text was refused; every recipient of the result has it or its own refusal
 //   - *CapabilityError, *wire.ArgumentError: the message cannot go through this server, or not at all; nothing was sent
-//   - *UncertainError: the text was sent and the final reply is lost
+//   - *LimitError: the server takes no more messages on this connection; nothing was sent. Recipients beyond the server's
+//     limits are refused with one, and can be sent to in another transaction (see Error.TooMany)
+//   - *UncertainError: the text was sent and the final reply is lost, or contradicts those before
 //   - wire.ErrBareLineEnd, *BodyError, an error of body: the connection is dead, nothing was committed
 //   - any other: the connection is dead, nothing was committed
 func (c *Client) Send(ctx context.Context, env *Envelope, body io.Reader) (*Result, error) {
@@ -34,21 +36,53 @@ func (c *Client) Send(ctx context.Context, env *Envelope, body io.Reader) (*Resu
 		err = c.transact(t, body)
 	}
 	if err == nil {
-		err = c.confirm(t)
+		err = c.settle()
 	}
-	return t.finish(err)
+	if c.conn.Err() != nil && err != nil {
+		err = c.lastWords(t, err)
+	}
+	return c.finish(t, err)
 }
 
-// confirm sends what is left of t and waits for its replies. A text whose end could not be written was not sent: the
-// doubt begins when the write has succeeded.
-func (c *Client) confirm(t *transaction) error {
-	ended := t.sent
-	t.sent = false
-	if err := c.conn.Flush(); err != nil {
-		return err
+// lastWait is how long the last words of a server are waited for.
+const lastWait = 5 * time.Second
+
+// lastWords is for a connection that died with err while t was being sent, t being the latest transaction. A server that
+// does not want the text may say so in the middle of it and close, or stop reading: then a write fails, and the reason
+// is there to be read. Replies to earlier commands may be there too. What comes is as good as at any other time, only
+// that nothing can be accepted of which the end was not sent. It returns the error that counts.
+func (c *Client) lastWords(t *transaction, err error) error {
+	died := c.conn.Err()
+	last := c.conn.LastWords(c.lastWait, func() error {
+		for len(c.owed) > 0 {
+			if err := c.receive(); err != nil {
+				return onlyRefusal(err)
+			}
+		}
+		if !t.texting || t.end > 0 {
+			return nil
+		}
+		r, err := readReply(c.conn)
+		if err != nil || r.class() < 4 {
+			return nil
+		}
+		e := r.toError(cmdFinal)
+		e.Phase = PhaseBody
+		t.refuse(e)
+		return nil
+	})
+	if last != died {
+		return last
 	}
-	t.sent = ended
-	return c.settle()
+	return err
+}
+
+// onlyRefusal drops an error that says less than the failed write before it.
+func onlyRefusal(err error) error {
+	if refusal, ok := err.(*Error); ok {
+		return refusal
+	}
+	return nil
 }
 
 // step is what an owed reply answers.
@@ -68,12 +102,18 @@ const (
 type owed struct {
 	t    *transaction
 	step step
-	rcpt int // for stepRcpt, and for stepFinal over LMTP
+	rcpt int   // for stepRcpt
+	size int64 // octets that it was expected to have
 }
 
-// replySize is how many octets a reply is expected to have: replies that nobody reads fill the socket's buffers until
-// both ends wait for each other (RFC 2920 §3.1).
-const replySize = 128
+// Replies that nobody reads fill the buffers of both sockets, until the server writes and does not read any more: then
+// we must not be writing too (RFC 2920 §3.1). So the replies under way may have maxUnread octets together, each counted
+// with the size that those before it had.
+const (
+	maxUnread        = 48 << 10
+	minReplyExpected = 128
+	maxReplyExpected = 512 // what RFC 5321 §4.5.3.1.5 allows for a line; before any reply has come
+)
 
 // transaction is one message on its way.
 type transaction struct {
@@ -85,16 +125,40 @@ type transaction struct {
 	ready    bool   // DATA was answered with 354
 	accepted []int  // recipients that RCPT accepted
 	replied  int    // recipients that RCPT answered
-	sent     bool   // the end of the text went out
-	finals   int    // final replies still owed
+	data     bool   // DATA was asked for
+	texting  bool   // the text was begun
+	end      int64  // where in the outgoing stream the text ends; 0: its end was not written
+	sent     bool   // the end of the text went out: known when the transaction is over
+	finals   int    // final replies that came
 	done     bool   // the final reply, or all of them, came
 	owing    int    // replies still owed
+	disputed error  // the server took the end of a text that it had refused
+}
+
+// phase is how far t has come.
+func (t *transaction) phase() Phase {
+	switch {
+	case t.end > 0 && t.sent:
+		return PhaseFinal
+	case t.texting:
+		return PhaseBody
+	case !t.mailed:
+		return PhaseMail
+	case !t.answered():
+		return PhaseRcpt
+	case t.data:
+		return PhaseData
+	}
+	return PhaseRcpt
 }
 
 func (c *Client) begin(env *Envelope) (*transaction, error) {
 	t := &transaction{env: env, res: newResult(env)}
 	if err := c.conn.Err(); err != nil {
 		return t, err
+	}
+	if c.Remaining() == 0 {
+		return t, &LimitError{"MAILMAX", c.Limit("MAILMAX")}
 	}
 	var err error
 	t.plan, err = c.plan(env)
@@ -140,14 +204,26 @@ func (c *Client) envelope(t *transaction) error {
 			return err
 		}
 		c.needsRset = false
+		if before := c.newest; before != nil && before.texting && before.refused != nil {
+			// Who refuses in the middle of a text may be about to hang up: nothing is trusted to it before it answers.
+			if err := c.settle(); err != nil {
+				return err
+			}
+		}
 	}
 	c.needsRset, c.newest = true, t
+	c.mails++
 	if err := c.ask(t, stepMail, 0, t.plan.mail); err != nil {
 		return err
 	}
 	for i, line := range t.plan.rcpt {
 		if t.refused != nil {
 			return nil
+		}
+		if line == "" { // beyond a limit
+			t.replied++
+			t.res.Rcpt[i].Err = &Error{Command: cmdRcpt, Phase: PhaseRcpt, Cause: t.plan.limit}
+			continue
 		}
 		if err := c.ask(t, stepRcpt, i, line); err != nil {
 			return err
@@ -168,7 +244,7 @@ func (c *Client) ask(t *transaction, s step, rcpt int, line string) error {
 	if err := c.conn.WriteLine(line); err != nil {
 		return err
 	}
-	c.owe(owed{t, s, rcpt})
+	c.owe(owed{t: t, step: s, rcpt: rcpt})
 	if !c.pipelining() {
 		return c.settle()
 	}
@@ -176,9 +252,10 @@ func (c *Client) ask(t *transaction, s step, rcpt int, line string) error {
 }
 
 func (c *Client) owe(o owed) {
+	o.size = int64(c.expect)
 	c.owed = append(c.owed, o)
 	o.t.owing++
-	c.window.Sent(replySize)
+	c.window.Sent(o.size)
 }
 
 // makeRoom reads replies when the window is full, and then half of them, so that what follows goes out in one group.
@@ -186,7 +263,7 @@ func (c *Client) makeRoom() error {
 	if !c.window.Full() {
 		return nil
 	}
-	for c.window.Pending() > c.window.MaxCommands/2 {
+	for half := c.window.Pending() / 2; c.window.Pending() > half; {
 		if err := c.receive(); err != nil {
 			return err
 		}
@@ -218,7 +295,8 @@ func (c *Client) receive() error {
 	c.owed = c.owed[1:]
 	c.heard = time.Now()
 	o.t.owing--
-	c.window.Got(replySize)
+	c.window.Got(o.size)
+	c.expect = max(r.size, c.expect-c.expect/8, minReplyExpected)
 	if err := c.take(o, r); err != nil {
 		return err
 	}
@@ -266,7 +344,7 @@ func (c *Client) take(o owed, r reply) error {
 			return c.conn.Fail(refusal)
 		}
 	case stepFinal:
-		c.takeFinal(o, r, refusal)
+		return c.takeFinal(o.t, r, refusal)
 	case stepMail:
 		o.t.mailed = refusal == nil
 		o.t.refuse(refusal)

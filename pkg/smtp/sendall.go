@@ -14,7 +14,11 @@ type Message struct {
 
 // SendAll delivers many messages over the connection and does not wait for one to be confirmed before it sends the
 // next: with PIPELINING and CHUNKING many short messages are under way at once, with PIPELINING alone the envelope of
-// one travels with the text of the one before. The outcome of each is the same as with Send.
+// one travels with the text of the one before. Over LMTP each is confirmed first. The outcome of each is the same as
+// with Send.
+//
+// A message is asked for when it is about to be sent, so that the caller can make it for this server: see
+// Client.Extension, Client.Takes and Client.Limit.
 //
 // done is called once for every message taken from messages, in order, with its number (from 0) and what Send would
 // have returned. It must not use the Client. Its error ends the run: messages under way are then still reported, but no
@@ -30,8 +34,11 @@ func (c *Client) SendAll(ctx context.Context, messages iter.Seq[*Message], done 
 		if err == nil {
 			err = c.transact(t, m.Body)
 		}
-		if err == nil && !c.pipelining() {
-			err = c.confirm(t)
+		if err == nil && (!c.pipelining() || c.lmtp()) { // how many replies LMTP owes depends on the recipients
+			err = c.settle()
+		}
+		if c.conn.Err() != nil && err != nil {
+			err = c.lastWords(t, err)
 		}
 		f.add(m, t, err)
 		f.land(c, c.conn.Err())
@@ -41,7 +48,9 @@ func (c *Client) SendAll(ctx context.Context, messages iter.Seq[*Message], done 
 	}
 	err := c.conn.Err()
 	if err == nil {
-		err = c.settle()
+		if err = c.settle(); err != nil {
+			err = c.lastWords(c.newest, err)
+		}
 	}
 	f.land(c, err)
 	if f.err != nil {
@@ -78,7 +87,7 @@ func (f *flight) land(c *Client, err error) {
 		if one.err == nil && one.t.owing > 0 {
 			one.err = err
 		}
-		r, e := one.t.finish(one.err)
+		r, e := c.finish(one.t, one.err)
 		f.queue = f.queue[1:]
 		if e := f.done(f.next, one.m, r, e); e != nil && f.err == nil {
 			f.err = e

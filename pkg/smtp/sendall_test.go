@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
+	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,9 +53,11 @@ func (c *turns) Read(p []byte) (int, error) {
 
 func (c *turns) Close() error { return nil }
 
-func client(t testing.TB, nc *turns) *Client {
+func client(t testing.TB, nc *turns) *Client { return clientOf(t, nc, wire.SMTP) }
+
+func clientOf(t testing.TB, nc net.Conn, p wire.Protocol) *Client {
 	t.Helper()
-	c, err := New(bg(t), wire.NewConn(nc, nil), wire.Endpoint{Protocol: wire.SMTP, Host: "127.0.0.1", Security: wire.Cleartext}, nil)
+	c, err := New(bg(t), wire.NewConn(nc, nil), wire.Endpoint{Protocol: p, Host: "127.0.0.1", Security: wire.Cleartext}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,5 +234,59 @@ func TestSendAll_DoneStops(t *testing.T) {
 	})
 	if !errors.Is(err, enough) || n != len(nc.texts) || n > 100 {
 		t.Errorf("%v; %d reported, %d committed", err, n, len(nc.texts))
+	}
+}
+
+// once fails the test when it is read after its end, or after its message was done with.
+type once struct {
+	t     *testing.T
+	r     io.Reader
+	ended bool
+}
+
+func (o *once) Read(p []byte) (int, error) {
+	if o.ended {
+		o.t.Error("the body is read after its end")
+	}
+	n, err := o.r.Read(p)
+	o.ended = err != nil
+	return n, err
+}
+
+// TestSendAll_AsksWhenConnected has the messages made for the server at hand: binary ones where it takes them, and they
+// go by BDAT. Each body is read once, and before the next message is asked for.
+func TestSendAll_AsksWhenConnected(t *testing.T) {
+	const text = "Subject: x\r\n\r\n\x00\xff\n.\r"
+	for _, p := range []wire.Protocol{wire.SMTP, wire.LMTP} {
+		for _, keywords := range [][]string{{"PIPELINING", "CHUNKING", "BINARYMIME"}, {"CHUNKING", "BINARYMIME"}, {"PIPELINING", "8BITMIME"}, nil} {
+			s := newServer(keywords...)
+			var said []string
+			s.refuse = func(line string) string { said = append(said, line); return "" }
+			c := clientOf(t, &turns{server: s}, p)
+			var before *once
+			messages := func(yield func(*Message) bool) {
+				for range 3 {
+					if before != nil && !before.ended {
+						t.Error("the next message is asked for before the body was read to its end")
+					}
+					env := envelope("bob@example.org")
+					before = &once{t: t, r: strings.NewReader("Subject: x\r\n\r\nencoded\r\n")}
+					if c.Takes(BodyBinary) {
+						env.Body, before.r = BodyBinary, strings.NewReader(text)
+					}
+					if !yield(&Message{Envelope: env, Body: before}) {
+						return
+					}
+				}
+			}
+			err := c.SendAll(bg(t), messages, func(_ int, _ *Message, _ *Result, err error) error { return err })
+			if err != nil || len(s.texts) != 3 {
+				t.Fatalf("%s %v: %v, %d committed", p, keywords, err, len(s.texts))
+			}
+			all := strings.Join(said, "\n")
+			if binary := slices.Contains(keywords, "BINARYMIME"); strings.Contains(all, " BODY=BINARYMIME\n") != binary || binary && (strings.Contains(all, "DATA") || s.texts[2] != text) {
+				t.Errorf("%s %v: said %q, committed %q", p, keywords, said, s.texts)
+			}
+		}
 	}
 }

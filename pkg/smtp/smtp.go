@@ -10,6 +10,7 @@
 //     3030) where it offers that. Options turn either off.
 //   - The body is an io.Reader in wire form (CRLF line ends). When it fails, or holds a CR or LF that stands alone,
 //     the connection is closed in the middle of the text, so that the server commits nothing.
+//   - What the server announces in SIZE and LIMITS is kept to: what is beyond is refused here, before it is sent.
 //   - A refusal leaves the connection usable: the next Send begins with RSET where the server needs it. An I/O error, a
 //     reply that cannot be framed, and 421 end it; every later call gives the same error.
 //   - When the whole text was sent and its reply did not come, the message may have been delivered or not: that is an
@@ -21,6 +22,9 @@ package smtp
 
 import (
 	"context"
+	"errors"
+	"io"
+	"syscall"
 	"time"
 
 	"github.com/mail-toolkit/mail/pkg/wire"
@@ -88,48 +92,73 @@ type Client struct {
 
 	owed      []owed // replies under way, oldest first
 	window    wire.Window
+	expect    int // octets that the next reply may have
 	newest    *transaction
+	mails     int    // messages begun
 	needsRset bool   // the server may hold an unfinished transaction
 	chunk     []byte // buffer for BDAT, made when needed
 
 	heard      time.Time     // when the last reply came
 	probeAfter time.Duration // see probe
+	lastWait   time.Duration // see lastWords
 }
 
 // Dial connects to ep, reads the greeting and says EHLO (or HELO to a server that does not know EHLO, LHLO for LMTP).
 // When ep asks for STARTTLS, TLS is up when Dial returns without error: a server that does not offer it, refuses it or
-// answers more than was asked ends the connection.
+// answers more than was asked ends the connection. To a server that hangs up on EHLO it connects once more and says
+// HELO (RFC 5321 §3.2), unless the endpoint asks for STARTTLS, which HELO cannot have.
 //
 // Errors: those of wire.Dial, *Error for a refusal, *CapabilityError for missing STARTTLS, *wire.ProtocolError.
 func Dial(ctx context.Context, ep wire.Endpoint, o *Options) (*Client, error) {
+	c, err := dial(ctx, ep, o, true)
+	if err != nil && ep.Protocol != wire.LMTP && ep.Security != wire.StartTLS && hungUpOnEHLO(err) && ctx.Err() == nil {
+		if old, again := dial(ctx, ep, o, false); again == nil {
+			return old, nil
+		}
+	}
+	return c, err
+}
+
+func dial(ctx context.Context, ep wire.Endpoint, o *Options, extended bool) (*Client, error) {
 	var cfg *wire.Config
 	if o != nil {
 		cfg = o.Wire
 	}
 	conn, err := wire.Dial(ctx, ep, cfg)
 	if err != nil {
-		return nil, err
+		return nil, PhaseConnect.in(err)
 	}
-	return New(ctx, conn, ep, o)
+	return start(ctx, conn, ep, o, extended)
+}
+
+func hungUpOnEHLO(err error) bool {
+	return PhaseOf(err) == PhaseEHLO && (errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE))
 }
 
 // New is Dial over a connection that exists already, at the point where the server's greeting is due. It owns conn and
 // closes it when it fails.
 func New(ctx context.Context, conn *wire.Conn, ep wire.Endpoint, o *Options) (*Client, error) {
-	c := &Client{conn: conn, endpoint: ep, probeAfter: probeAfter}
+	return start(ctx, conn, ep, o, true)
+}
+
+func start(ctx context.Context, conn *wire.Conn, ep wire.Endpoint, o *Options, extended bool) (*Client, error) {
+	c := &Client{conn: conn, endpoint: ep, probeAfter: probeAfter, lastWait: lastWait}
 	if o != nil {
 		c.opt = *o
 	}
 	c.wait = c.opt.timeouts()
-	c.window = wire.Window{MaxCommands: 1}
-	if err := c.open(ctx); err != nil {
+	c.window = wire.Window{MaxCommands: 1, MaxBytes: maxUnread}
+	c.expect = maxReplyExpected
+	if err := c.open(ctx, extended); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *Client) open(ctx context.Context) error {
+// open goes through the states up to the first message. To a server that is not spoken to in the extended way it says
+// HELO at once.
+func (c *Client) open(ctx context.Context, extended bool) error {
 	defer c.conn.Bind(ctx)()
 	if c.opt.LocalName == "" {
 		c.opt.LocalName = "localhost"
@@ -138,18 +167,19 @@ func (c *Client) open(ctx context.Context) error {
 		return err
 	}
 	if err := c.greeting(); err != nil {
-		return err
+		return PhaseGreeting.in(err)
 	}
-	if err := c.hello(); err != nil {
-		return err
+	if err := c.hello(extended); err != nil {
+		return PhaseEHLO.in(err)
 	}
-	if c.endpoint.Security != wire.StartTLS {
+	_, offered := c.Extension("STARTTLS")
+	if s := c.endpoint.Security; s != wire.StartTLS && (s != wire.OpportunisticTLS || !offered) {
 		return nil
 	}
 	if err := c.startTLS(ctx); err != nil {
-		return err
+		return PhaseStartTLS.in(err)
 	}
-	return c.hello()
+	return PhaseEHLO.in(c.hello(extended))
 }
 
 // greeting reads what the server says first (RFC 5321 §4.3.1).

@@ -31,27 +31,36 @@ func words(n int, f func(string)) {
 	}
 }
 
-// TestD4_AllShortTexts sends every string over {CR, LF, dot, x} to a strict reader: it must see exactly one end, at the
-// end, and the same text; a text with a CR or LF that stands alone must not be committed.
+// TestD4_AllShortTexts sends every string over {CR, LF, dot, x} to a strict reader, by DATA and by BDAT, over SMTP and
+// LMTP: it must see exactly one end, at the end, and the same text; a text with a CR or LF that stands alone must not be
+// committed. Of the latter only those of six octets are sent here, as each costs a connection: TestD4_LineEnds tries the
+// others on what BDAT checks with, and a test of pkg/wire on what DATA is written with.
 func TestD4_AllShortTexts(t *testing.T) {
 	longest := 10
 	if testing.Short() {
 		longest = 7
 	}
-	for _, keywords := range [][]string{{"PIPELINING"}, {"PIPELINING", "CHUNKING"}} {
-		t.Run(strings.Join(keywords, "+"), func(t *testing.T) {
+	for _, way := range []struct {
+		p        wire.Protocol
+		keywords []string
+	}{
+		{wire.SMTP, []string{"PIPELINING"}}, {wire.SMTP, []string{"PIPELINING", "CHUNKING"}},
+		{wire.LMTP, []string{"PIPELINING"}}, {wire.LMTP, []string{"PIPELINING", "CHUNKING"}},
+	} {
+		keywords := way.keywords
+		t.Run(string(way.p)+" "+strings.Join(keywords, "+"), func(t *testing.T) {
 			var nc *turns
 			var c *Client
 			tried, sent := 0, 0
 			for n := range longest + 1 {
 				words(n, func(text string) {
 					bad := standsAlone(text)
-					if bad && n > 6 { // each costs a connection, and TestD4_LineEnds covers them
+					if bad && n > longest-4 {
 						return
 					}
 					if c == nil {
 						nc = &turns{server: newServer(keywords...)}
-						c = client(t, nc)
+						c = clientOf(t, nc, way.p)
 					}
 					tried++
 					nc.texts = nil

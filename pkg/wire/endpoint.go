@@ -29,6 +29,10 @@ const (
 	ImplicitTLS Security = iota // from the first octet (RFC 8314)
 	StartTLS                    // by STARTTLS or STLS, required: without it the connection ends
 	Cleartext                   // never
+
+	// OpportunisticTLS is STARTTLS where the server offers it, without looking at the certificate (RFC 7435): for the
+	// delivery between servers, where no certificate can be expected. There is no URL for it.
+	OpportunisticTLS
 )
 
 // Endpoint is where a server listens and how to speak to it.

@@ -75,6 +75,10 @@ func (c *Conn) tlsConfig() *tls.Config {
 	if c.config.Certificate != nil {
 		cfg.Certificates = []tls.Certificate{*c.config.Certificate}
 	}
+	if c.endpoint.Security == OpportunisticTLS {
+		cfg.InsecureSkipVerify = true
+		return cfg
+	}
 	if pins := c.config.Pins; len(pins) > 0 {
 		cfg.InsecureSkipVerify = c.config.RootCAs == nil // the pin takes the place of the chain
 		cfg.VerifyConnection = func(s tls.ConnectionState) error { return checkPins(s, pins) }

@@ -30,7 +30,7 @@ const (
 
 // Conn is a buffered connection to one server. The zero value is not usable: see Dial and NewConn.
 type Conn struct {
-	nc       net.Conn // what is read and written: the socket, or TLS over it
+	nc       net.Conn // what is read and written: the socket, TLS over it, or compression over either
 	endpoint Endpoint
 	config   Config
 	timeout  time.Duration
@@ -46,6 +46,8 @@ type Conn struct {
 	hideOut    bool
 
 	wbuf    []byte
+	sent    int64  // octets that the network has taken
+	deaf    bool   // a write failed, reading may still work
 	scratch []byte // WriteDot reads into it
 	tline   []byte // the part of an outgoing line that the trace has not shown yet
 
@@ -111,7 +113,11 @@ func (c *Conn) Err() error { return c.err }
 
 // TLS describes the TLS session, or is nil when the connection is in cleartext.
 func (c *Conn) TLS() *tls.ConnectionState {
-	t, ok := c.nc.(*tls.Conn)
+	nc := c.nc
+	if d, ok := nc.(*deflated); ok {
+		nc = d.Conn
+	}
+	t, ok := nc.(*tls.Conn)
 	if !ok {
 		return nil
 	}

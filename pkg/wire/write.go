@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"context"
 	"strings"
+	"time"
 )
 
 // Write buffers p and sends when the buffer is full; Flush, or the next read that has to wait, sends the rest.
@@ -85,12 +87,41 @@ func (c *Conn) send(p []byte) error {
 		if !c.armed() {
 			return c.Fail(c.ctx.Err())
 		}
-		if _, err := c.nc.Write(p[:n]); err != nil {
+		taken, err := c.nc.Write(p[:n])
+		c.sent += int64(taken)
+		if err != nil {
+			c.deaf = c.err == nil
 			return c.Fail(c.explain(err))
 		}
 		p = p[n:]
 	}
 	return nil
+}
+
+// Sent is the number of octets that the network has taken from us; without an error before, Queued is that and what is
+// still buffered. What was written up to position p, as Queued said then, can have reached the peer only when Sent is
+// at least p.
+func (c *Conn) Sent() int64 { return c.sent }
+
+// Queued is the position in the outgoing stream; see Sent.
+func (c *Conn) Queued() int64 { return c.sent + int64(len(c.wbuf)) }
+
+// LastWords lets read have what the peer sent before it stopped to listen, which often tells why, for wait at the most.
+// It is for a connection that died by a failed write, and does nothing on another. The connection stays dead: with the
+// error of read, or with its own when that is nil. LastWords returns that error.
+func (c *Conn) LastWords(wait time.Duration, read func() error) error {
+	if !c.deaf || c.ctx.Err() != nil {
+		return c.err
+	}
+	died := c.err
+	c.err, c.deaf, c.wbuf = nil, false, c.wbuf[:0]
+	ctx, cancel := context.WithTimeout(c.ctx, wait)
+	defer cancel()
+	defer c.Bind(ctx)()
+	if c.err = read(); c.err == nil {
+		c.err = died
+	}
+	return c.err
 }
 
 // checkLine refuses what would end the line early (RFC 5321 §2.3.8; the injection classes of every line protocol).

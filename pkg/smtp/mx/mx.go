@@ -47,17 +47,19 @@ var profile = idna.New(idna.MapForLookup(), idna.BidiRule())
 
 // Error is a domain that mail cannot be sent to.
 type Error struct {
-	Domain    string
-	Enhanced  string // enhanced status code, RFC 3463: "5.1.2" no such domain, "5.1.10" null MX, "4.4.3" DNS failure
-	Temporary bool   // a later attempt may get further
-	Err       error  // of the resolver; nil for null MX
+	Domain   string
+	Enhanced string // enhanced status code, RFC 3463: "5.1.2" no such domain, "5.1.10" null MX, "4.4.3" DNS failure
+	Err      error  // of the resolver; nil for null MX
 }
+
+// Temporary is true when a later attempt may get further.
+func (e *Error) Temporary() bool { return e.Enhanced == dnsFailure }
 
 func (e *Error) Error() string {
 	switch {
 	case e.Enhanced == nullMX:
 		return fmt.Sprintf("the domain %s takes no mail (null MX)", e.Domain)
-	case e.Temporary:
+	case e.Temporary():
 		return fmt.Sprintf("looking up the domain %s: %v", e.Domain, e.Err)
 	}
 	return fmt.Sprintf("the domain %s has neither MX nor address", e.Domain)
@@ -158,10 +160,10 @@ func classify(ctx context.Context, domain string, err error) error {
 	if errors.As(err, &dns) && dns.IsNotFound {
 		return &Error{Domain: domain, Enhanced: noDomain, Err: err}
 	}
-	return &Error{Domain: domain, Enhanced: dnsFailure, Temporary: true, Err: err}
+	return &Error{Domain: domain, Enhanced: dnsFailure, Err: err}
 }
 
 func notFound(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && !e.Temporary
+	return errors.As(err, &e) && !e.Temporary()
 }

@@ -54,7 +54,7 @@ func TestHosts(t *testing.T) {
 				t.Errorf("hosts %q, want %q", names, tc.hosts)
 			}
 			var e *mx.Error
-			if tc.err == "" && err != nil || tc.err != "" && (!errors.As(err, &e) || e.Enhanced != tc.err || e.Temporary != tc.temp) {
+			if tc.err == "" && err != nil || tc.err != "" && (!errors.As(err, &e) || e.Enhanced != tc.err || e.Temporary() != tc.temp) {
 				t.Errorf("error %v, want status %q, temporary %v", err, tc.err, tc.temp)
 			}
 		})
