@@ -8,11 +8,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -235,28 +233,6 @@ func TestDeliver(t *testing.T) {
 	}
 }
 
-// TestV_Panic holds that a panic ends one session and no other.
-func TestV_Panic(t *testing.T) {
-	var log syncBuffer
-	srv := startCore(t, func(o *Options) {
-		o.Log = slog.New(slog.NewTextHandler(&log, nil))
-		o.Faults = faultFunc(func(e Event) Strike {
-			if e.Command == "VRFY" {
-				panic("a mistake in a session")
-			}
-			return Strike{}
-		})
-	})
-	other := dialCore(t, srv.Addr("smtp"))
-	other.talk(srv, "S: 220 mx.example.org ESMTP mail serve")
-	dialCore(t, srv.Addr("smtp")).talk(srv, "S: 220 mx.example.org ESMTP mail serve\nC: VRFY alice\nEOF")
-	other.talk(srv, "C: NOOP\nS: 250 2.0.0 ok\nC: QUIT\nS: 221 2.0.0 goodbye\nEOF")
-	srv.Close()
-	if got := log.String(); !strings.Contains(got, "a mistake in a session") {
-		t.Errorf("the log does not tell of the panic: %q", got)
-	}
-}
-
 type syncBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -406,33 +382,4 @@ func TestFaults(t *testing.T) {
 	if got := inboxOf(t, srv, "bob"); len(got) > 0 {
 		t.Errorf("got %q stored, want nothing", got)
 	}
-}
-
-// TestV_IdleMemory holds the memory of 1,000 idle sessions under 200 MB.
-func TestV_IdleMemory(t *testing.T) {
-	const sessions, limit = 1000, 200e6
-	srv := startCore(t, nil)
-	before := heapInUse()
-	for range sessions {
-		nc, err := net.Dial("tcp", srv.Addr("smtp"))
-		if err != nil {
-			t.Skipf("cannot open %d connections: %v", sessions, err)
-		}
-		t.Cleanup(func() { _ = nc.Close() })
-		if _, err := io.ReadFull(nc, make([]byte, 10)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := heapInUse() - before; got > limit {
-		t.Errorf("%d idle sessions take %.0f MB, want less than %.0f", sessions, got/1e6, limit/1e6)
-	} else {
-		t.Logf("%d idle sessions take %.0f MB", sessions, got/1e6)
-	}
-}
-
-func heapInUse() float64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return float64(m.HeapInuse + m.StackInuse)
 }

@@ -37,8 +37,12 @@ type Strike struct {
 	Drop    bool          // close the connection
 	Reset   bool          // close it by RST
 	CutAt   int64         // reset after so many octets of the literal or body in hand, sent or received
+	CutDrop bool          // with CutAt: close the connection instead
 	Lie     string        // a protocol's own kind of misbehaviour, by name
 }
+
+// lieExpiredToken, as the Lie of a Strike at AUTH or AUTHENTICATE, finds that every bearer token has expired.
+const lieExpiredToken = "expired-token"
 
 // errStruck is the end of a connection that a fault has cut.
 var errStruck = errors.New("cut by a fault")
@@ -51,12 +55,17 @@ type strike struct {
 	dead  bool // the connection is gone: return s.conn.Err()
 }
 
-// strike asks the Faults about a command, waits, sends garbage and cuts the connection as they want.
+// strike asks the Faults about a command, waits, sends garbage and cuts the connection as they want. What is left for
+// the protocol to do is in s.hit too.
 func (s *session) strike(command, arg string) strike {
-	if s.srv.options.Faults == nil {
-		return strike{}
+	if s.srv.options.Faults != nil {
+		s.hit = s.execute(s.srv.options.Faults.Strike(Event{Protocol: s.proto, Command: command, Arg: arg, Session: s.id}))
 	}
-	f := s.srv.options.Faults.Strike(Event{Protocol: s.proto, Command: command, Arg: arg, Session: s.id})
+	return s.hit
+}
+
+// execute does what is the same in all protocols.
+func (s *session) execute(f Strike) strike {
 	if f.Delay > 0 {
 		_ = s.conn.Flush() // what is owed for earlier commands is not late
 		if !sleep(s.ctx, f.Delay) {
@@ -79,6 +88,9 @@ func (s *session) strike(command, arg string) strike {
 		_ = s.cutNow(f.Reset)
 		return strike{dead: true}
 	}
+	if f.CutAt > 0 {
+		s.cutDrop = f.CutDrop
+	}
 	return strike{reply: f.Reply, cutAt: f.CutAt, lie: f.Lie, dead: s.conn.Err() != nil}
 }
 
@@ -93,7 +105,7 @@ func (s *session) cutNow(reset bool) error {
 	return s.conn.Fail(errStruck)
 }
 
-// cutWriter passes octets on to w and resets the connection after the first n of them; n <= 0 returns w itself. It
+// cutWriter passes octets on to w and cuts the connection after the first n of them; n <= 0 returns w itself. It
 // serves both directions: with w the connection, and with w where a received body goes.
 func (s *session) cutWriter(w io.Writer, n int64) io.Writer {
 	if n <= 0 {
@@ -118,5 +130,5 @@ func (c *cutWriter) Write(p []byte) (int, error) {
 	if err != nil {
 		return n, err
 	}
-	return n, c.s.cutNow(true)
+	return n, c.s.cutNow(!c.s.cutDrop)
 }

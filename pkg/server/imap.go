@@ -26,6 +26,8 @@ type imapSession struct {
 	saved   []uint32 // UIDs of the last SEARCH RETURN (SAVE), RFC 5182
 	buf     []byte   // scratch for one response
 	fault   strike   // what the faults want of the command at hand
+
+	compressed bool // COMPRESS was agreed to
 }
 
 // imapState is a set of states (RFC 9051 §3).
@@ -85,7 +87,7 @@ func (srv *Server) serveIMAP(base *session) error {
 var errIMAPShutdown = errors.New("server is shutting down")
 
 // imapFatal are errors of the session's own that end it.
-var imapFatal = []error{errIMAPLine, errIMAPLineEnd, errIMAPInjected, errIMAPShutdown}
+var imapFatal = []error{errIMAPLine, errIMAPLiteral, errIMAPLineEnd, errIMAPInjected, errIMAPShutdown}
 
 func (s *imapSession) greet() error {
 	if err := s.strikeAt("GREETING", ""); err != nil {
@@ -236,10 +238,20 @@ func (s *imapSession) dispatch(d *imapwire.Decoder) error {
 	if s.fault.lie == lieEarlyOK {
 		return s.early(cmd, d)
 	}
-	if err := cmd.run(s, d); err != nil {
+	err := cmd.run(s, d)
+	if !imapDone(err) {
 		return err
 	}
-	return s.sync(cmd.expunge)
+	if e := s.sync(cmd.expunge); e != nil {
+		return e
+	}
+	return err
+}
+
+// imapDone tells if a handler has come to a tagged OK or NO, before which changes may be told.
+func imapDone(err error) bool {
+	var status *imapStatus
+	return err == nil || errors.As(err, &status) && status.Status != "BAD"
 }
 
 // early runs a command behind its own tagged OK: a lie.
@@ -288,7 +300,9 @@ func (s *imapSession) refusal(err error) error {
 	case errors.Is(err, ErrSpecialUse):
 		return imapNo("USEATTR", "unknown special use")
 	case errors.Is(err, ErrNoMessage):
-		return imapNo("EXPUNGEISSUED", "some messages are gone")
+		return errIMAPGone
+	case errors.Is(err, ErrMailboxFull):
+		return imapNo("LIMIT", "mailbox is full")
 	case errors.Is(err, ErrFlag):
 		return imapBad("", "invalid flag")
 	case s.ctx.Err() != nil:

@@ -34,7 +34,7 @@ func (s *imapSession) append(d *imapwire.Decoder) error {
 	}
 	box, err := s.account.Mailbox(name)
 	if errors.Is(err, ErrNoMailbox) {
-		return imapNo("TRYCREATE", "no such mailbox")
+		return errIMAPTryCreate
 	}
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func (s *imapSession) append(d *imapwire.Decoder) error {
 		uids.add(m.UID)
 	}
 	validity := strconv.FormatUint(uint64(box.State().UIDValidity), 10)
-	return s.syncThen(imapOK("APPENDUID "+validity+" "+uids.text(), ""))
+	return imapOK("APPENDUID "+validity+" "+uids.text(), "")
 }
 
 // appendArgs reads the messages into the spool.
@@ -105,7 +105,8 @@ func (s *imapSession) appendMessage(d *imapwire.Decoder, spool *imapSpool) (m im
 	if err := d.Err(); err != nil {
 		return m, err
 	}
-	if !d.Is('{') && !(d.Is('~') && (utf8 || s.has("BINARY"))) {
+	literal, literal8 := d.Is('{') && !utf8, d.Is('~') && (utf8 || s.has("BINARY"))
+	if !literal && !literal8 {
 		return m, imapBad("", "literal expected")
 	}
 	if err := s.appendOctets(d, spool, &m); err != nil {

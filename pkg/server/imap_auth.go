@@ -16,18 +16,26 @@ var (
 	imapAlways = []string{"IMAP4rev1", "IMAP4rev2", "LITERAL+", "LITERAL-", "SASL-IR", "ID", "ENABLE"}
 	imapLater  = []string{"NAMESPACE", "CHILDREN", "UNSELECT", "UIDPLUS", "MOVE", "IDLE", "MULTIAPPEND", "BINARY",
 		"LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "CREATE-SPECIAL-USE", "STATUS=SIZE", "CONDSTORE", "QRESYNC", "ESEARCH",
-		"SEARCHRES", "SORT", "THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", "UTF8=ACCEPT", "OBJECTID",
-		"PREVIEW", "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "WITHIN"}
+		"SEARCHRES", "SORT", "SORT=DISPLAY", "THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", "UTF8=ACCEPT", "OBJECTID",
+		"PREVIEW", "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "WITHIN", "COMPRESS=DEFLATE"}
 )
 
-// has hides what needs another extension that is off.
+// imapStandsOn are the extensions without which another one cannot be. Those of IMAP4rev2 are its parts (RFC 9051
+// appendix E).
+var imapStandsOn = map[string][]string{
+	"QRESYNC": {"CONDSTORE", "ENABLE"}, "UTF8=ACCEPT": {"ENABLE"}, "SEARCHRES": {"ESEARCH"}, "LIST-STATUS": {"LIST-EXTENDED"},
+	"CREATE-SPECIAL-USE": {"SPECIAL-USE"}, "SORT=DISPLAY": {"SORT"}, "QUOTA=RES-STORAGE": {"QUOTA"}, "QUOTA=RES-MESSAGE": {"QUOTA"},
+	"IMAP4REV2": {"ENABLE", "NAMESPACE", "UNSELECT", "UIDPLUS", "ESEARCH", "SEARCHRES", "IDLE", "SASL-IR", "LIST-EXTENDED", "LIST-STATUS",
+		"MOVE", "BINARY", "SPECIAL-USE", "STATUS=SIZE"},
+}
+
+// has hides what stands on another extension that is off. Where IMAP4rev2 is all there is, it stays.
 func (s *imapSession) has(extension string) bool {
-	switch name := strings.ToUpper(extension); {
-	case name == "QRESYNC" && !s.session.has("CONDSTORE"), name == "SEARCHRES" && !s.session.has("ESEARCH"),
-		strings.HasPrefix(name, "QUOTA=") && !s.session.has("QUOTA"):
-		return false
+	name := strings.ToUpper(extension)
+	if name == "IMAP4REV2" && !s.session.has("IMAP4REV1") {
+		return s.session.has(name)
 	}
-	return s.session.has(extension)
+	return s.session.has(name) && !slices.ContainsFunc(imapStandsOn[name], s.hidden)
 }
 
 // capabilities lists what is offered in the present state (RFC 9051 §7.2.2).
@@ -71,7 +79,7 @@ func (s *imapSession) loginAllowed() bool {
 	return (s.secure() || s.srv.options.AllowCleartextLogin) && !s.hidden("LOGIN")
 }
 
-// hidden tells if a command of the base protocol was switched off.
+// hidden tells if an extension, or a command of the base protocol, was switched off.
 func (s *imapSession) hidden(name string) bool { return !s.session.has(name) }
 
 func (s *imapSession) appendLimit() int64 { return s.srv.options.MaxMessage }
@@ -121,9 +129,20 @@ func (s *imapSession) login(d *imapwire.Decoder) error {
 		return imapNo("PRIVACYREQUIRED", "LOGIN needs TLS")
 	}
 	if !s.srv.verifier().CheckPassword(user, password) {
-		return imapNo("AUTHENTICATIONFAILED", "wrong user name or password")
+		return s.loginRefused()
 	}
 	return s.loggedIn(user)
+}
+
+// loginRefused is the answer to wrong credentials; too many of them end the session.
+func (s *imapSession) loginRefused() error {
+	if s.loginFailed() {
+		s.state = imapGone
+		if err := s.line("* BYE too many failed logins"); err != nil {
+			return err
+		}
+	}
+	return imapNo("AUTHENTICATIONFAILED", "wrong user name, password or token")
 }
 
 func (s *imapSession) loggedIn(user string) error {
@@ -162,7 +181,7 @@ func (s *imapSession) authenticate(d *imapwire.Decoder) error {
 	if !slices.Contains(s.mechanisms(), name) {
 		return imapNo("", "this mechanism is not offered")
 	}
-	m, err := auth.NewServer(name, s.srv.verifier(), s.channel())
+	m, err := auth.NewServer(name, s.verifier(), s.channel())
 	if err != nil {
 		return imapNo("", "this mechanism is not offered")
 	}
@@ -180,7 +199,7 @@ func (s *imapSession) exchange(m auth.Server, response []byte) error {
 		case errors.Is(err, auth.ErrMalformed):
 			return imapBad("", "malformed response")
 		case err != nil:
-			return imapNo("AUTHENTICATIONFAILED", "wrong user name, password or token")
+			return s.loginRefused()
 		case done:
 			return nil
 		}

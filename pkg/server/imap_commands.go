@@ -1,6 +1,9 @@
 package server
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/mail-toolkit/mail/pkg/imap/imapwire"
 )
 
@@ -24,7 +27,7 @@ var imapCommands = map[string]imapCommand{
 	"AUTHENTICATE": {imapNew, "", false, (*imapSession).authenticate},
 
 	"ENABLE":       {imapLoggedIn, "ENABLE", true, (*imapSession).enable},
-	"NAMESPACE":    {imapLoggedIn, "NAMESPACE IMAP4REV2", true, (*imapSession).namespace},
+	"NAMESPACE":    {imapLoggedIn, "NAMESPACE", true, (*imapSession).namespace},
 	"LIST":         {imapLoggedIn, "", true, (*imapSession).list},
 	"LSUB":         {imapLoggedIn, "", true, (*imapSession).lsub},
 	"CREATE":       {imapLoggedIn, "", true, (*imapSession).create},
@@ -39,6 +42,8 @@ var imapCommands = map[string]imapCommand{
 	"IDLE":         {imapLoggedIn, "IDLE", true, (*imapSession).idle},
 	"GETQUOTA":     {imapLoggedIn, "QUOTA", true, (*imapSession).getQuota},
 	"GETQUOTAROOT": {imapLoggedIn, "QUOTA", true, (*imapSession).getQuotaRoot},
+	"COMPRESS":     {imapLoggedIn, "COMPRESS=DEFLATE", false, (*imapSession).compress},
+	"SETQUOTA":     {imapLoggedIn, "QUOTA", true, (*imapSession).setQuota},
 
 	"CHECK":       {imapSelected, "", true, (*imapSession).noop},
 	"CLOSE":       {imapSelected, "", false, (*imapSession).closeMailbox},
@@ -77,17 +82,24 @@ func (s *imapSession) logout(d *imapwire.Decoder) error {
 	return nil
 }
 
+// The sizes of ID (RFC 2971 §3.3).
+const (
+	imapIDFields = 30
+	imapIDName   = 30
+	imapIDValue  = 1024
+)
+
 // id answers ID (RFC 2971). What the client says of itself is read and not kept.
 func (s *imapSession) id(d *imapwire.Decoder) error {
 	d.SP()
 	if !d.Nil() {
 		for n, ok := 0, d.OpenList(); ok && d.More(n); n++ {
-			if n >= 30 {
-				return imapBad("", "more than 30 fields")
-			}
-			_ = d.String()
+			name := d.String()
 			d.SP()
-			d.NString()
+			value, _ := d.NString()
+			if n >= imapIDFields || len(name) > imapIDName || len(value) > imapIDValue {
+				return imapBad("", "too many fields, or one that is too long")
+			}
 		}
 	}
 	if err := s.finish(d); err != nil {
@@ -108,21 +120,25 @@ func (s *imapSession) enable(d *imapwire.Decoder) error {
 	if err := s.finish(d); err != nil {
 		return err
 	}
-	on := ""
+	var on []string
 	for _, name := range names {
 		switch name {
 		case "IMAP4REV2", "UTF8=ACCEPT", "CONDSTORE", "QRESYNC":
-			if s.has(name) && !s.enabled[name] {
-				s.enabled[name] = true
-				on += " " + name
+			if s.has(name) && !s.enabled[name] && !slices.Contains(on, name) {
+				on = append(on, name)
 			}
 		}
 	}
-	if err := s.untagged("ENABLED%s", on); err != nil {
+	if err := s.line(strings.Join(append([]string{"* ENABLED"}, on...), " ")); err != nil {
 		return err
 	}
-	if s.enabled["QRESYNC"] || s.enabled["CONDSTORE"] {
-		return s.condstore()
+	for _, name := range on {
+		if name == "CONDSTORE" || name == "QRESYNC" {
+			if err := s.condstore(); err != nil {
+				return err
+			}
+		}
+		s.enabled[name] = true
 	}
 	return nil
 }

@@ -21,10 +21,15 @@ func (s *imapSession) copyArgs(d *imapwire.Decoder) (uids []uint32, to Mailbox, 
 	}
 	to, err = s.account.Mailbox(name)
 	if errors.Is(err, ErrNoMailbox) {
-		err = imapNo("TRYCREATE", "no such mailbox")
+		err = errIMAPTryCreate
+	}
+	if err == nil && !set.uid && !set.saved && !s.view.complete(list) {
+		err = errIMAPGone
 	}
 	return s.view.uidsOf(list), to, err
 }
+
+var errIMAPTryCreate = imapNo("TRYCREATE", "no such mailbox")
 
 // copyMessages answers COPY and UID COPY (RFC 9051 §6.4.7).
 func (s *imapSession) copyMessages(d *imapwire.Decoder) error {
@@ -39,7 +44,7 @@ func (s *imapSession) copyMessages(d *imapwire.Decoder) error {
 	if len(copied) == 0 || !s.has("UIDPLUS") {
 		return nil
 	}
-	return s.syncThen(imapOK(copyUID(to, copied), ""))
+	return imapOK(copyUID(to, copied), "")
 }
 
 // moveMessages answers MOVE and UID MOVE (RFC 9051 §6.4.8): where the messages went is told before they are gone.
@@ -61,17 +66,9 @@ func (s *imapSession) moveMessages(d *imapwire.Decoder) error {
 		}
 	}
 	if s.enabled["QRESYNC"] && len(moved) > 0 {
-		return s.syncThen(imapOK(s.highest(), ""))
+		return imapOK(s.highest(), "")
 	}
 	return nil
-}
-
-// syncThen tells what has changed before a tagged response of its own.
-func (s *imapSession) syncThen(status error) error {
-	if err := s.sync(true); err != nil {
-		return err
-	}
-	return status
 }
 
 // copyUID is the response code of RFC 4315 §3: both sets have the same order.

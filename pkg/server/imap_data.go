@@ -181,7 +181,17 @@ func imapSection(b Body, sec imapwire.Section) (r io.Reader, size int64, err err
 	if strings.HasPrefix(sec.Spec, "HEADER.") {
 		return bytes.NewReader(fields[from : from+size]), size, nil
 	}
-	return io.NewSectionReader(b, from, size), size, nil
+	octets := io.NewSectionReader(b, from, size)
+	if all, ok := b.(io.WriterTo); ok && size == b.Size() {
+		return wholeReader{octets, all}, size, nil
+	}
+	return octets, size, nil
+}
+
+// wholeReader reads a whole body, which can also write itself without copying.
+type wholeReader struct {
+	*io.SectionReader
+	io.WriterTo
 }
 
 // sectionExtent finds a section that is one run of octets.
@@ -203,9 +213,11 @@ func sectionExtent(b Body, sec imapwire.Section) (from, size int64, err error) {
 	return p.BodyOffset, p.Size, nil
 }
 
-// headerFields makes HEADER.FIELDS and HEADER.FIELDS.NOT: the fields as they are stored and a blank line.
+// headerFields makes HEADER.FIELDS and HEADER.FIELDS.NOT: the fields as they are stored and the blank line, unless the
+// message has neither that nor a body (RFC 9051 §6.4.5.1).
 func headerFields(b Body, sec imapwire.Section) ([]byte, error) {
 	var h *message.Header
+	extent := b.Size() // of the header, or more
 	if len(sec.Part) == 0 {
 		top, err := quickHeader(b)
 		if err != nil {
@@ -217,7 +229,7 @@ func headerFields(b Body, sec imapwire.Section) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		h = p.Header
+		h, extent = p.Header, p.BodyOffset-p.HeaderOffset
 	}
 	want := make(map[string]bool, len(sec.Fields))
 	for _, name := range sec.Fields {
@@ -225,6 +237,7 @@ func headerFields(b Body, sec imapwire.Section) ([]byte, error) {
 	}
 	var out []byte
 	for _, f := range h.Fields {
+		extent -= int64(len(f.Raw))
 		listed := f.Name != "" && want[strings.ToLower(f.Name)]
 		if listed == (sec.Spec == "HEADER.FIELDS.NOT") {
 			continue
@@ -233,6 +246,9 @@ func headerFields(b Body, sec imapwire.Section) ([]byte, error) {
 		if !bytes.HasSuffix(f.Raw, []byte("\n")) {
 			out = append(out, "\r\n"...)
 		}
+	}
+	if extent == 0 && len(h.Fields) > 0 {
+		return out, nil
 	}
 	return append(out, "\r\n"...), nil
 }

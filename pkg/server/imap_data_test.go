@@ -223,7 +223,9 @@ func TestSectionSinglePart(t *testing.T) {
 		{"its MIME header is that of the message", "Subject: x\r\n\r\nbody\r\n", "[1.MIME]", "Subject: x\r\n\r\n"},
 		{"header without a body", "Subject: x\r\n", "[HEADER]", "Subject: x\r\n"},
 		{"text without a header", "\r\nbody", "[TEXT]", "body"},
-		{"field without a line end", "Subject: x", "[HEADER.FIELDS (SUBJECT)]", "Subject: x\r\n\r\n"},
+		{"field without a line end", "Subject: x", "[HEADER.FIELDS (SUBJECT)]", "Subject: x\r\n"},
+		{"field and no empty line", "Subject: x\r\n", "[HEADER.FIELDS (SUBJECT)]", "Subject: x\r\n"},
+		{"empty line and no field asked for", "Subject: x\r\n\r\n", "[HEADER.FIELDS (FROM)]", "\r\n"},
 		{"empty", "", "[HEADER]", ""},
 		{"header beyond the limits", "Subject: " + strings.Repeat("x", 2<<20) + "\r\n\r\nbody", "[TEXT]", "body"},
 	}

@@ -18,8 +18,14 @@ const (
 // struck asks the faults about the command at hand. The end of a connection that they cut is an error.
 func (s *imapSession) struck() error {
 	arg := ""
-	if s.name != "LOGIN" && s.name != "AUTHENTICATE" {
+	if s.name != "LOGIN" {
 		arg = string(s.c.arguments(2 + strings.Count(s.name, " ")))
+	}
+	if s.name == "AUTHENTICATE" {
+		mechanism, _, initial := strings.Cut(arg, " ")
+		if arg = mechanism; initial {
+			arg += " *" // it is a secret
+		}
 	}
 	return s.strikeAt(s.name, arg)
 }

@@ -27,6 +27,12 @@ type imapFetch struct {
 	changed  bool // CHANGEDSINCE was given
 	vanished bool
 	missing  bool // a message was gone when its octets were to be sent
+	unknown  bool // a part had a transfer encoding that is not known
+}
+
+// wants tells if an item without a section is asked for.
+func (o *imapFetch) wants(name string) bool {
+	return slices.ContainsFunc(o.items, func(it imapItem) bool { return it.name == name })
 }
 
 // imapMacros are the short forms of RFC 9051 §6.4.5.
@@ -63,6 +69,11 @@ func (s *imapSession) fetch(d *imapwire.Decoder) error {
 	if err := s.finish(d); err != nil {
 		return err
 	}
+	if o.wants("MODSEQ") {
+		if err := s.condstore(); err != nil {
+			return err
+		}
+	}
 	if o.set.uid {
 		o.items = slices.DeleteFunc(o.items, func(it imapItem) bool { return it.name == "UID" })
 		o.items = slices.Insert(o.items, 0, imapItem{name: "UID"})
@@ -74,8 +85,11 @@ func (s *imapSession) fetch(d *imapwire.Decoder) error {
 	if err := s.fetchAll(&o, list); err != nil {
 		return err
 	}
-	if o.missing {
-		return imapNo("EXPUNGEISSUED", "some messages are gone")
+	switch {
+	case o.unknown:
+		return imapNo("UNKNOWN-CTE", "the encoding of a part is not known")
+	case o.missing && !o.set.uid:
+		return errIMAPGone
 	}
 	return nil
 }
@@ -139,11 +153,6 @@ func (s *imapSession) fetchItem(d *imapwire.Decoder, word string, o *imapFetch) 
 		}
 		it.legacy()
 	}
-	if word == "MODSEQ" {
-		if err := s.condstore(); err != nil {
-			return err
-		}
-	}
 	o.items = append(o.items, it)
 	return d.Err()
 }
@@ -154,12 +163,15 @@ func (it *imapItem) sectionOf(d *imapwire.Decoder, base string, peek bool) error
 	it.peek = peek || base == "BINARY.SIZE"
 	it.name = base + "[]"
 	sec := it.section
-	bad := base != "BODY" && sec.Spec != "" || base == "BINARY.SIZE" && (sec.Offset != 0 || sec.Length != 0)
-	if bad || sec.Offset != 0 && sec.Length == 0 {
+	listed := strings.HasPrefix(sec.Spec, "HEADER.FIELDS")
+	switch {
+	case d.Err() != nil:
+		return d.Err()
+	case base != "BODY" && sec.Spec != "", base == "BINARY.SIZE" && sec.Piece, sec.Piece && sec.Length == 0, listed && len(sec.Fields) == 0:
 		return imapBad("", "bad section")
 	}
 	label := base + "[" + sec.String()
-	if strings.HasPrefix(sec.Spec, "HEADER.FIELDS") {
+	if listed {
 		var fields []byte
 		for i, f := range sec.Fields {
 			if i > 0 {
@@ -170,10 +182,10 @@ func (it *imapItem) sectionOf(d *imapwire.Decoder, base string, peek bool) error
 		label += " (" + string(fields) + ")"
 	}
 	it.label = label + "]"
-	if sec.Length != 0 {
+	if sec.Piece {
 		it.label += "<" + strconv.FormatUint(uint64(sec.Offset), 10) + ">"
 	}
-	return d.Err()
+	return nil
 }
 
 // appendAString writes a header field name as the client could have.
@@ -223,10 +235,10 @@ func (s *imapSession) fetchModifiers(d *imapwire.Decoder, o *imapFetch) error {
 		}
 		return d.Err()
 	}
-	if !slices.ContainsFunc(o.items, func(it imapItem) bool { return it.name == "MODSEQ" }) {
+	if !o.wants("MODSEQ") {
 		o.items = append(o.items, imapItem{name: "MODSEQ"})
 	}
-	return s.condstore()
+	return nil
 }
 
 // fetchAll sends the responses.
@@ -280,18 +292,16 @@ func (s *imapSession) markSeen(o *imapFetch, list []int) (map[uint32]bool, error
 	})
 	marked := make(map[uint32]bool, len(stored))
 	for _, m := range stored {
-		if at := v.indexes([]uint32{m.UID}); len(at) == 1 {
-			v.msgs[at[0]] = m
-			marked[m.UID] = true
-		}
+		marked[m.UID] = true
 	}
+	v.take(stored)
 	return marked, err
 }
 
 // fetchOne sends the response for one message. Its body is opened when an item needs it, before anything is sent, so
 // that a message that is gone leaves no half of a response.
 func (s *imapSession) fetchOne(o *imapFetch, i int, marked bool) error {
-	f := &imapFetching{s: s, m: s.view.msgs[i]}
+	f := &imapFetching{s: s, o: o, m: s.view.msgs[i]}
 	defer f.close()
 	if slices.ContainsFunc(o.items, imapItem.needsBody) {
 		body, err := s.view.box.Open(f.m.UID)
@@ -313,8 +323,8 @@ func (s *imapSession) fetchOne(o *imapFetch, i int, marked bool) error {
 			return f.broken(err)
 		}
 	}
-	if marked && !slices.ContainsFunc(o.items, func(it imapItem) bool { return it.name == "FLAGS" }) {
-		f.b = appendIMAPFlags(append(f.b, " FLAGS "...), f.m.Flags)
+	if marked {
+		f.change()
 	}
 	f.b = append(f.b, ")\r\n"...)
 	s.buf = f.b
@@ -333,10 +343,21 @@ func (it imapItem) needsBody() bool {
 // imapFetching is one FETCH response in the making.
 type imapFetching struct {
 	s    *imapSession
+	o    *imapFetch
 	m    MessageInfo
 	body Body
 	b    []byte // what was not written yet
 	sent bool   // a part of the response has been written
+}
+
+// change tells what reading the text has changed, unless it was asked for.
+func (f *imapFetching) change() {
+	for _, name := range []string{"FLAGS", "MODSEQ"} {
+		if !f.o.wants(name) && (name == "FLAGS" || f.s.enabled["CONDSTORE"]) {
+			f.b = append(f.b, ' ')
+			_ = f.item(&imapItem{name: name}) // these cannot fail
+		}
+	}
 }
 
 // broken ends the session when the client has got half a response.
@@ -365,7 +386,7 @@ func (f *imapFetching) item(it *imapItem) error {
 	case "UID":
 		f.b = strconv.AppendUint(f.b, uint64(f.m.UID), 10)
 	case "FLAGS":
-		f.b = appendIMAPFlags(f.b, f.m.Flags)
+		f.b = f.s.view.appendFlags(f.b, &f.m)
 	case "INTERNALDATE":
 		f.b = append(append(append(f.b, '"'), imapwire.FormatDateTime(f.m.Date)...), '"')
 	case "RFC822.SIZE":
@@ -374,7 +395,7 @@ func (f *imapFetching) item(it *imapItem) error {
 		f.b = append(strconv.AppendUint(append(f.b, '('), f.m.ModSeq, 10), ')')
 	case "EMAILID":
 		f.b = append(append(append(f.b, '('), f.m.ID...), ')')
-	case "THREADID":
+	case "THREADID": // RFC 8474 §5.2: NIL where a server knows no threads; they are worked out by THREAD alone here
 		f.b = append(f.b, "NIL"...)
 	case "ENVELOPE":
 		raw, err = imapEnvelope(f.body)
@@ -405,10 +426,9 @@ func (f *imapFetching) sectionItem(it *imapItem) error {
 	} else {
 		r, size, err = imapSection(f.body, it.section)
 	}
-	if errors.Is(err, errUnknownEncoding) {
-		return imapNo("UNKNOWN-CTE", "the part's encoding is not known")
-	}
-	if err != nil && !errors.Is(err, errNoPart) {
+	if errors.Is(err, errUnknownEncoding) { // RFC 3516 §4.3; the rest of the command is answered
+		f.o.unknown = true
+	} else if err != nil && !errors.Is(err, errNoPart) {
 		return err
 	}
 	f.b = append(append(f.b, it.label...), ' ')

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,24 +22,12 @@ func (s *imapSession) search(d *imapwire.Decoder) error {
 	if err != nil {
 		return err
 	}
-	q, err := imapParseSearch(d, s.searchContext(s.enabled["UTF8=ACCEPT"]))
+	q, found, err := s.find(d, s.enabled["UTF8=ACCEPT"])
 	if err != nil {
-		return err
-	}
-	if err = s.finish(d); err != nil {
-		return err
-	}
-	found, err := s.matches(q)
-	if err != nil {
-		if o.save { // RFC 5182 §2.1
+		if err = s.refusal(err); o.save && imapDone(err) { // RFC 5182 §2.1: after a NO the result is empty
 			s.saved = nil
 		}
 		return err
-	}
-	if q.UsesModSeq() {
-		if err = s.condstore(); err != nil {
-			return err
-		}
 	}
 	if o.save {
 		s.saved = s.view.uidsOf(o.saved(found))
@@ -99,11 +88,34 @@ func (o *imapResult) saved(found []int) []int {
 
 func (s *imapSession) searchContext(noCharset bool) searchContext {
 	msgs := s.view.msgs
-	o := searchContext{MaxSeq: uint32(len(msgs)), Saved: imapUIDSet(s.saved), Now: s.srv.options.Now(), NoCharset: noCharset}
+	o := searchContext{MaxSeq: uint32(len(msgs)), Saved: imapUIDSet(s.saved), Now: s.srv.options.Now(), NoCharset: noCharset,
+		Recent: s.view.isRecent, Without: s.withoutKeys}
 	if len(msgs) > 0 {
 		o.MaxUID = msgs[len(msgs)-1].UID
 	}
 	return o
+}
+
+// withoutKeys tells if the search keys of an extension are not known. IMAP4rev2 has dropped some of IMAP4rev1.
+func (s *imapSession) withoutKeys(extension string) bool {
+	return !s.has(extension) || extension == "IMAP4REV1" && s.rev2()
+}
+
+// find reads search keys and the end of the command, and searches.
+func (s *imapSession) find(d *imapwire.Decoder, noCharset bool) (q imapQuery, found []int, err error) {
+	if q, err = imapParseSearch(d, s.searchContext(noCharset)); err != nil {
+		return q, nil, err
+	}
+	if err = s.finish(d); err != nil {
+		return q, nil, err
+	}
+	if q.UsesModSeq() {
+		if err = s.condstore(); err != nil {
+			return q, nil, err
+		}
+	}
+	found, err = s.matches(q)
+	return q, found, err
 }
 
 // matches runs a search over the view; a message that is gone does not match.
@@ -128,7 +140,7 @@ func (s *imapSession) matches(q imapQuery) ([]int, error) {
 
 // number is what names message index i in an answer to this command.
 func (s *imapSession) number(i int) uint32 {
-	if strings.HasPrefix(s.name, "UID ") {
+	if s.byUID() {
 		return s.view.msgs[i].UID
 	}
 	return uint32(i + 1)
@@ -159,7 +171,7 @@ func (s *imapSession) searchLine(word string, q imapQuery, found []int) error {
 // esearch sends an ESEARCH response (RFC 4731 §3.1).
 func (s *imapSession) esearch(o imapResult, q imapQuery, found []int) error {
 	b := append(append(append(s.buf[:0], `* ESEARCH (TAG "`...), s.tag...), `")`...)
-	if strings.HasPrefix(s.name, "UID ") {
+	if s.byUID() {
 		b = append(b, " UID"...)
 	}
 	if n := len(found); n > 0 {
@@ -203,6 +215,10 @@ func (s *imapSession) sort(d *imapwire.Decoder) error {
 	if err != nil {
 		return err
 	}
+	display := func(k sortKey) bool { return strings.HasPrefix(k.word, "DISPLAY") }
+	if slices.ContainsFunc(keys, display) && !s.has("SORT=DISPLAY") {
+		return imapBad("", "unknown sort criterion")
+	}
 	q, found, err := s.charsetSearch(d)
 	if err != nil {
 		return err
@@ -229,15 +245,7 @@ func (s *imapSession) charsetSearch(d *imapwire.Decoder) (imapQuery, []int, erro
 	if err := imapSearchCharset(charset); err != nil {
 		return imapQuery{}, nil, err
 	}
-	q, err := imapParseSearch(d, s.searchContext(true))
-	if err != nil {
-		return q, nil, err
-	}
-	if err := s.finish(d); err != nil {
-		return q, nil, err
-	}
-	found, err := s.matches(q)
-	return q, found, err
+	return s.find(d, true)
 }
 
 func (s *imapSession) infos(found []int) []MessageInfo {

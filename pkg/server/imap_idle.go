@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,7 +25,7 @@ func (s *imapSession) idle(d *imapwire.Decoder) error {
 		return err
 	}
 	s.c.tail = s.c.tail[:0]
-	if line != "DONE" && line != "done" && line != "Done" {
+	if !strings.EqualFold(line, "DONE") {
 		return imapBad("", "DONE expected")
 	}
 	return nil

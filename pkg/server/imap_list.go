@@ -1,6 +1,7 @@
 package server
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/mail-toolkit/mail/pkg/imap/imapwire"
@@ -8,13 +9,13 @@ import (
 
 // imapList is a LIST command (RFC 5258, RFC 5819, RFC 6154).
 type imapList struct {
-	reference                              string
-	patterns                               []string
-	subscribed, recursive, special         bool // selection
-	retSubscribed, retChildren, retSpecial bool // return
-	statusItems                            []string
-	extended                               bool
-	parents                                map[string]bool // see withBelow
+	reference                      string
+	patterns                       []string
+	subscribed, recursive, special bool // selection
+	retSubscribed, retChildren     bool // return
+	statusItems                    []string
+	extended                       bool
+	parents                        map[string]bool // see withBelow
 }
 
 // maxPatterns bounds the patterns of one command.
@@ -45,7 +46,12 @@ func (s *imapSession) list(d *imapwire.Decoder) error {
 		return s.untagged(`LIST (\Noselect) "/" ""`)
 	}
 	all := s.account.List()
-	o.parents = o.withBelow(all)
+	if o.subscribed {
+		all = s.withLost(all)
+	}
+	if o.recursive {
+		o.parents = o.withBelow(all)
+	}
 	for _, m := range all {
 		if err := s.listed(&o, m); err != nil {
 			return err
@@ -100,7 +106,7 @@ func (o *imapList) selection(s *imapSession, d *imapwire.Decoder) error {
 		case word == "RECURSIVEMATCH":
 			o.recursive = true
 		case word == "SPECIAL-USE" && s.has("SPECIAL-USE"):
-			o.special, o.retSpecial = true, true
+			o.special = true
 		default:
 			return imapBad("", "unknown selection option")
 		}
@@ -124,8 +130,7 @@ func (o *imapList) returns(s *imapSession, d *imapwire.Decoder) error {
 			o.retSubscribed = true
 		case word == "CHILDREN":
 			o.retChildren = true
-		case word == "SPECIAL-USE" && s.has("SPECIAL-USE"):
-			o.retSpecial = true
+		case word == "SPECIAL-USE" && s.has("SPECIAL-USE"): // it comes in any case, RFC 6154 §2
 		case word == "STATUS" && s.has("LIST-STATUS"):
 			d.SP()
 			items, err := s.statusItems(d)
@@ -174,11 +179,23 @@ func childInfo(below bool, o *imapList) string {
 	return ""
 }
 
+// withLost adds the names that are subscribed to and are no mailboxes (RFC 5258 §3.1, RFC 3501 §6.3.9).
+func (s *imapSession) withLost(all []MailboxInfo) []MailboxInfo {
+	known := make(map[string]bool, len(all))
+	for _, m := range all {
+		known[m.Name] = true
+	}
+	for _, name := range s.account.Subscribed() {
+		if !known[name] {
+			all = append(all, MailboxInfo{Name: name, Subscribed: true, NoSelect: true, Lost: true})
+		}
+	}
+	slices.SortFunc(all, func(a, b MailboxInfo) int { return compareNames(a.Name, b.Name) })
+	return all
+}
+
 // withBelow names the mailboxes that have one below them which fits the selection, for RECURSIVEMATCH (RFC 5258 §3.5).
 func (o *imapList) withBelow(all []MailboxInfo) map[string]bool {
-	if !o.recursive {
-		return nil
-	}
 	parents := make(map[string]bool)
 	for _, m := range all {
 		if o.subscribed && !m.Subscribed || o.special && m.SpecialUse == "" {
@@ -198,12 +215,12 @@ func (s *imapSession) attributes(o *imapList, m MailboxInfo) string {
 			list = append(list, attr)
 		}
 	}
-	add(`\Noselect`, m.NoSelect)
+	add(`\NonExistent`, m.Lost)
+	add(`\Noselect`, m.NoSelect && !m.Lost)
 	children := s.has("CHILDREN") || o.retChildren || s.rev2()
 	add(`\HasChildren`, children && m.HasChildren)
 	add(`\HasNoChildren`, children && !m.HasChildren)
 	add(`\Subscribed`, o.retSubscribed && m.Subscribed)
-	// RFC 6154 §2: they may come without being asked for
 	add(m.SpecialUse, m.SpecialUse != "" && s.has("SPECIAL-USE"))
 	return strings.Join(list, " ")
 }
@@ -218,13 +235,10 @@ func (o *imapList) matches(name string) bool {
 }
 
 // matchMailbox tells if a pattern fits a name: "*" stands for anything, "%" for anything without the separator. INBOX
-// is the same in any case. It takes time in proportion to both lengths.
+// is the same in any case, also as the first part of a name. It takes time in proportion to both lengths.
 func matchMailbox(pattern, name string) bool {
-	if strings.EqualFold(pattern, name) && strings.EqualFold(name, "INBOX") {
-		return true
-	}
-	if len(pattern) >= 5 && strings.EqualFold(pattern[:5], "INBOX") {
-		pattern = "INBOX" + pattern[5:]
+	if first, _, _ := strings.Cut(name, "/"); first == "INBOX" && len(pattern) >= 5 && strings.EqualFold(pattern[:5], first) {
+		pattern = first + pattern[5:]
 	}
 	// reach[i] tells if the pattern so far can stand for name[:i].
 	reach := make([]bool, len(name)+1)
@@ -255,12 +269,17 @@ func (s *imapSession) lsub(d *imapwire.Decoder) error {
 	if err := s.finish(d); err != nil {
 		return err
 	}
-	for _, m := range s.account.List() {
-		if !o.matches(m.Name) || !m.Subscribed {
+	all := s.withLost(s.account.List())
+	o.subscribed = true
+	below := o.withBelow(all)
+	for _, m := range all {
+		// a name above one that "%" hides stands for that one
+		stands := below[m.Name] && strings.Contains(o.patterns[0], "%")
+		if !o.matches(m.Name) || !m.Subscribed && !stands {
 			continue
 		}
 		attr := ""
-		if m.NoSelect {
+		if m.NoSelect || !m.Subscribed {
 			attr = `\Noselect`
 		}
 		b := append([]byte("* LSUB ("), attr...)

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/mail-toolkit/mail/pkg/imap/imapwire"
 )
@@ -113,7 +115,7 @@ func (s *imapSession) status(d *imapwire.Decoder) error {
 // statusNeeds are the items of STATUS, with the extension that brings each.
 var statusNeeds = map[string]string{
 	"MESSAGES": "", "UIDNEXT": "", "UIDVALIDITY": "", "UNSEEN": "", "RECENT": "",
-	"DELETED": "IMAP4rev2", "SIZE": "STATUS=SIZE IMAP4rev2", "HIGHESTMODSEQ": "CONDSTORE", "APPENDLIMIT": "APPENDLIMIT",
+	"DELETED": "IMAP4rev2 QUOTA=RES-MESSAGE", "SIZE": "STATUS=SIZE", "HIGHESTMODSEQ": "CONDSTORE", "APPENDLIMIT": "APPENDLIMIT",
 	"MAILBOXID": "OBJECTID", "DELETED-STORAGE": "QUOTA=RES-STORAGE",
 }
 
@@ -173,17 +175,15 @@ func (s *imapSession) statusNumber(item string, box Mailbox, state MailboxState)
 		return state.Size
 	case "APPENDLIMIT":
 		return s.appendLimit()
-	case "DELETED-STORAGE":
-		return deletedSize(box.Messages())
 	}
-	return 0 // RECENT: no message is
-}
-
-func deletedSize(msgs []MessageInfo) int64 {
+	first := s.srv.recent.from(state.ID)
 	total := int64(0)
-	for i := range msgs {
-		if hasFlag(msgs[i].Flags, `\Deleted`) {
-			total += msgs[i].Size
+	for _, m := range box.Messages() {
+		switch {
+		case item == "DELETED-STORAGE" && hasFlag(m.Flags, `\Deleted`):
+			total += m.Size
+		case item == "RECENT" && m.UID >= first:
+			total++
 		}
 	}
 	return total
@@ -225,5 +225,28 @@ const (
 
 func (s *imapSession) quotaLine() error {
 	octets, messages := s.account.Usage()
-	return s.untagged(`QUOTA "" (STORAGE %d %d MESSAGE %d %d)`, (octets+1023)/1024, quotaStorage, messages, int64(quotaMessages))
+	var list []string
+	if s.has("QUOTA=RES-STORAGE") {
+		list = append(list, fmt.Sprintf("STORAGE %d %d", (octets+1023)/1024, quotaStorage))
+	}
+	if s.has("QUOTA=RES-MESSAGE") {
+		list = append(list, fmt.Sprintf("MESSAGE %d %d", messages, int64(quotaMessages)))
+	}
+	return s.untagged(`QUOTA "" (%s)`, strings.Join(list, " "))
+}
+
+// setQuota answers SETQUOTA (RFC 9208 §4.1.3): the limits belong to the server.
+func (s *imapSession) setQuota(d *imapwire.Decoder) error {
+	d.SP()
+	_ = d.AString()
+	d.SP()
+	d.List(func() {
+		d.Keyword()
+		d.SP()
+		d.Number64()
+	})
+	if err := s.finish(d); err != nil {
+		return err
+	}
+	return imapNo("NOPERM", "quotas are fixed")
 }

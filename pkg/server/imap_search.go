@@ -18,13 +18,13 @@ const (
 
 // searchContext is what a search needs to know of the session and the mailbox. The zero value is an empty mailbox.
 type searchContext struct {
-	MaxSeq    uint32                     // number of messages: what "*" stands for in a sequence set
-	MaxUID    uint32                     // UID of the last message: what "*" stands for in a UID set
-	Saved     imapwire.UIDSet            // what "$" stands for (SEARCHRES, RFC 5182)
-	Now       time.Time                  // for OLDER and YOUNGER; zero means the present time
-	NoCharset bool                       // CHARSET must not be given: UTF8=ACCEPT was enabled (RFC 6855 §3), or it was read before (SORT, THREAD)
-	Recent    func(uid uint32) bool      // messages that are \Recent in this session; nil for none
-	ThreadID  func(m MessageInfo) string // THREADID of a message; nil for none
+	MaxSeq    uint32                      // number of messages: what "*" stands for in a sequence set
+	MaxUID    uint32                      // UID of the last message: what "*" stands for in a UID set
+	Saved     imapwire.UIDSet             // what "$" stands for (SEARCHRES, RFC 5182)
+	Now       time.Time                   // for OLDER and YOUNGER; zero means the present time
+	NoCharset bool                        // CHARSET must not be given: UTF8=ACCEPT was enabled (RFC 6855 §3), or it was read before (SORT, THREAD)
+	Recent    func(uid uint32) bool       // messages that are \Recent in this session; nil for none
+	Without   func(extension string) bool // extensions whose keys are not known; nil for none
 }
 
 // searchError is a search that is refused. The decoder is sound, and what is left of the command is still to be skipped.
@@ -54,22 +54,21 @@ func (q imapQuery) NeedsBody() bool { return q.root.cost > costInfo }
 type searchOp uint8
 
 const (
-	opAnd      searchOp = iota // all of sub; every message when there are none
-	opOr                       // one of sub
-	opNot                      // not sub[0]
-	opFlag                     // text is a flag
-	opRecent                   //
-	opSeq                      // seqs
-	opUID                      // uids
-	opSize                     // larger than number, with less: smaller
-	opArrived                  // the internal date compared with date
-	opAge                      // the internal date compared with a moment
-	opModSeq                   // number or higher
-	opEmailID                  // text
-	opThreadID                 //
-	opSent                     // the Date field compared with date
-	opHeader                   // field name holds text
-	opText                     // body, or header and body, hold text
+	opAnd     searchOp = iota // all of sub; every message when there are none
+	opOr                      // one of sub
+	opNot                     // not sub[0]
+	opFlag                    // text is a flag
+	opRecent                  //
+	opSeq                     // seqs
+	opUID                     // uids
+	opSize                    // larger than number, with less: smaller
+	opArrived                 // the internal date compared with date
+	opAge                     // the internal date compared with a moment
+	opModSeq                  // number or higher
+	opEmailID                 // text
+	opSent                    // the Date field compared with date
+	opHeader                  // field name holds text
+	opText                    // body, or header and body, hold text
 )
 
 // The costs of finding out, in the order in which keys are looked at.
@@ -190,7 +189,7 @@ func (p *searchParser) key() searchNode {
 		return searchNode{}
 	case d.Is('('):
 		return p.list()
-	case d.Accept('$'):
+	case !p.without("SEARCHRES") && d.Accept('$'):
 		return searchNode{op: opUID, uids: p.o.Saved}
 	case d.Is('*') || p.atDigit():
 		return searchNode{op: opSeq, seqs: d.SeqSet()}
@@ -200,7 +199,21 @@ func (p *searchParser) key() searchNode {
 		return p.withCharset()
 	}
 	p.charset = false
+	if needs := searchNeeds[word]; needs != "" && p.without(needs) {
+		p.fail("search key is not known")
+		return searchNode{}
+	}
 	return p.named(word)
+}
+
+// searchNeeds are the keys that not every server knows, with what brings each.
+var searchNeeds = map[string]string{
+	"OLDER": "WITHIN", "YOUNGER": "WITHIN", "MODSEQ": "CONDSTORE", "EMAILID": "OBJECTID", "THREADID": "OBJECTID",
+	"NEW": "IMAP4REV1", "OLD": "IMAP4REV1", "RECENT": "IMAP4REV1",
+}
+
+func (p *searchParser) without(extension string) bool {
+	return p.o.Without != nil && p.o.Without(extension)
 }
 
 func (p *searchParser) atDigit() bool {

@@ -55,7 +55,7 @@ func not(n searchNode) searchNode {
 }
 
 func (p *searchParser) uid() searchNode {
-	if p.d.SP(); p.d.Accept('$') {
+	if p.d.SP(); !p.without("SEARCHRES") && p.d.Accept('$') {
 		return searchNode{op: opUID, uids: p.o.Saved}
 	}
 	return searchNode{op: opUID, uids: p.d.UIDSet()}
@@ -79,8 +79,9 @@ func (p *searchParser) compared(word string) searchNode {
 		return p.modSequence()
 	case "EMAILID": // RFC 8474 §6
 		return searchNode{op: opEmailID, text: p.argument()}
-	case "THREADID":
-		return searchNode{op: opThreadID, text: p.argument()}
+	case "THREADID": // no message has one
+		_ = p.argument()
+		return not(searchNode{op: opAnd})
 	}
 	return p.textual(word)
 }

@@ -100,8 +100,6 @@ func (k *matcher) matchInfo(n *searchNode) bool {
 		return k.m.ModSeq >= n.number
 	case opEmailID:
 		return k.m.ID == n.text
-	case opThreadID:
-		return o.ThreadID != nil && o.ThreadID(k.m) == n.text
 	}
 	return false
 }

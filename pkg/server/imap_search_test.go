@@ -52,7 +52,7 @@ var searchInfo = MessageInfo{UID: 42, ModSeq: 700, Flags: []string{"$Forwarded",
 
 func searchIn() searchContext {
 	return searchContext{MaxSeq: 9, MaxUID: 50, Saved: imapwire.SetOf[imapwire.UID](41, 42), Now: searchInfo.Date.Add(time.Hour),
-		Recent: func(uid uint32) bool { return uid == 42 }, ThreadID: func(MessageInfo) string { return "Tabc" }}
+		Recent: func(uid uint32) bool { return uid == 42 }}
 }
 
 // parsed parses a search; literals are written as "{n}\r\n".
@@ -79,7 +79,7 @@ func TestSearch(t *testing.T) {
 		{"SENTON 1-Feb-1994", true}, {"SENTON 2-Feb-1994", false}, {"SENTSINCE 1-Feb-1994", true}, {"SENTBEFORE 2-Feb-1994", true}, {"SENTBEFORE 1-Feb-1994", false},
 		{"OLDER 3600", true}, {"OLDER 3601", false}, {"YOUNGER 3600", true}, {"YOUNGER 3599", false},
 		{"MODSEQ 700", true}, {"MODSEQ 701", false}, {`MODSEQ "/flags/\\draft" all 620162338`, false}, {"EMAILID Mabc", true}, {"EMAILID mabc", false},
-		{"THREADID Tabc", true}, {"THREADID x", false},
+		{"THREADID Tabc", false}, {"THREADID x", false},
 		{"FROM JUERGEN@", true}, {"FROM alice", false}, {"TO \"alice smith\"", true}, {"TO bob", false}, {"CC BOB", true}, {"BCC bob", false},
 		{"SUBJECT afar", true}, {"SUBJECT {7}\r\nGRÜßE", true}, {`HEADER Message-id "<1@"`, true},
 		{`HEADER X-Empty ""`, true}, {`HEADER X-None ""`, false}, {`HEADER Subject ""`, true}, {`CHARSET UTF-8 FROM {7}` + "\r\njürgen", true},

@@ -18,6 +18,9 @@ type imapSelect struct {
 	all       bool // no known UIDs were given
 }
 
+// maxTold bounds the keywords that SELECT tells.
+const maxTold = 1000
+
 // imapFlags are the flags that every message can have.
 var imapFlags = []string{`\Answered`, `\Flagged`, `\Deleted`, `\Seen`, `\Draft`}
 
@@ -41,8 +44,9 @@ func (s *imapSession) selectMailbox(d *imapwire.Decoder) error {
 	}
 	s.view = newIMAPView(box, s.name == "EXAMINE")
 	s.state = imapSelected
+	s.claim(0)
 	if o.condstore || o.qresync {
-		s.enabled["CONDSTORE"], s.enabled["CONDSTORE:told"] = true, true
+		s.enabled["CONDSTORE"] = true
 	}
 	if err := s.tellMailbox(o.name); err != nil {
 		return err
@@ -78,8 +82,8 @@ func (s *imapSession) selectArgs(d *imapwire.Decoder) (imapSelect, error) {
 	return o, s.finish(d)
 }
 
-// qresyncArg reads (uidvalidity modseq [known-uids] [(seqs uids)]). What the sequence match data could save is little:
-// it is read, checked and not used, which RFC 7162 §3.2.5.2 allows.
+// qresyncArg reads (uidvalidity modseq [known-uids] [(seqs uids)]). The sequence match data helps servers that have
+// forgotten what was expunged; this one has not: it is read, checked and not used (RFC 7162 §3.2.5.2).
 func (o *imapSelect) qresyncArg(d *imapwire.Decoder) {
 	o.qresync, o.all = true, true
 	if !d.OpenList() || !d.More(0) {
@@ -88,16 +92,19 @@ func (o *imapSelect) qresyncArg(d *imapwire.Decoder) {
 	o.validity = d.NZNumber()
 	d.SP()
 	o.since = d.ModSeq()
-	for n := 1; d.More(n); n++ {
-		if !d.Is('(') {
-			o.known, o.all = d.UIDSet(), false
-			continue
+	more := d.More(1)
+	if more && !d.Is('(') {
+		o.known, o.all = d.UIDSet(), false
+		if o.known.Dynamic() {
+			d.Fail("* is no UID that is known")
 		}
-		d.OpenList()
-		d.More(0)
+		more = d.More(2)
+	}
+	if more && d.OpenList() && d.More(0) {
 		d.SeqSet()
 		d.SP()
 		d.UIDSet()
+		d.More(1)
 		d.Expect(')')
 	}
 }
@@ -105,30 +112,16 @@ func (o *imapSelect) qresyncArg(d *imapwire.Decoder) {
 // tellMailbox sends what a client must know of the mailbox just opened.
 func (s *imapSession) tellMailbox(name string) error {
 	v := s.view
-	state := v.box.State()
+	state := v.state
 	if s.fault.lie == lieUIDValidity {
 		state.UIDValidity++
 	}
-	flags := slices.Clone(imapFlags)
-	var more []string
-	unseen := 0
-	for i := range v.msgs {
-		m := &v.msgs[i]
-		if unseen == 0 && !slices.Contains(m.Flags, `\Seen`) {
-			unseen = i + 1
-		}
-		for _, f := range m.Flags {
-			if !slices.Contains(flags, f) && !slices.Contains(more, f) && len(more) < 1000 {
-				more = append(more, f)
-			}
-		}
-	}
-	slices.Sort(more)
-	all := append(flags, more...)
+	all := v.allFlags()
 	lasting := append(slices.Clone(all), `\*`)
 	if v.readOnly {
 		lasting = nil
 	}
+	unseen := 1 + slices.IndexFunc(v.msgs, func(m MessageInfo) bool { return !hasFlag(m.Flags, `\Seen`) })
 	var err error
 	tell := func(format string, args ...any) {
 		if err == nil {
@@ -139,7 +132,7 @@ func (s *imapSession) tellMailbox(name string) error {
 	tell("OK [PERMANENTFLAGS (%s)] flags that are kept", strings.Join(lasting, " "))
 	tell("%d EXISTS", len(v.msgs))
 	if !s.rev2() {
-		tell("0 RECENT")
+		tell("%d RECENT", v.recentCount())
 		if unseen > 0 {
 			tell("OK [UNSEEN %d] first unseen message", unseen)
 		}
@@ -160,10 +153,25 @@ func (s *imapSession) tellMailbox(name string) error {
 	return err
 }
 
+// allFlags lists the flags that every message can have and then those that some have.
+func (v *imapView) allFlags() []string {
+	known := make(map[string]bool)
+	var more []string
+	for _, m := range v.msgs {
+		for _, f := range m.Flags {
+			if !known[f] && !slices.Contains(imapFlags, f) && len(more) < maxTold {
+				known[f], more = true, append(more, f)
+			}
+		}
+	}
+	slices.Sort(more)
+	return slices.Concat(imapFlags, more)
+}
+
 // resync tells what has changed since the client was here (RFC 7162 §3.2.5).
 func (s *imapSession) resync(o imapSelect) error {
 	v := s.view
-	if o.validity != v.box.State().UIDValidity {
+	if o.validity != v.state.UIDValidity {
 		return nil
 	}
 	if err := s.vanishedEarlier(o.since, func(uid uint32) bool { return o.all || o.known.Contains(imapwire.UID(uid)) }); err != nil {
@@ -180,11 +188,12 @@ func (s *imapSession) resync(o imapSelect) error {
 	return nil
 }
 
-// vanishedEarlier sends VANISHED (EARLIER) for messages expunged after a mod-sequence.
+// vanishedEarlier sends VANISHED (EARLIER) for messages expunged after a mod-sequence. What still has a number here is
+// left out: VANISHED without EARLIER will tell of it (RFC 7162 §3.2.10).
 func (s *imapSession) vanishedEarlier(since uint64, wanted func(uid uint32) bool) error {
 	var gone imapwire.UIDSet
 	for _, uid := range s.view.box.Vanished(since) {
-		if wanted(uid) {
+		if _, numbered := s.view.find(uid); !numbered && wanted(uid) {
 			gone.Add(imapwire.UID(uid))
 		}
 	}
@@ -196,14 +205,14 @@ func (s *imapSession) vanishedEarlier(since uint64, wanted func(uid uint32) bool
 
 // condstore switches mod-sequences on; a mailbox that is already open must be told of (RFC 7162 §3.1).
 func (s *imapSession) condstore() error {
-	if s.enabled["CONDSTORE:told"] || !s.has("CONDSTORE") {
+	if s.enabled["CONDSTORE"] || !s.has("CONDSTORE") {
 		return nil
 	}
-	s.enabled["CONDSTORE"], s.enabled["CONDSTORE:told"] = true, true
+	s.enabled["CONDSTORE"] = true
 	if s.view == nil {
 		return nil
 	}
-	return s.untagged("OK [HIGHESTMODSEQ %d] mod-sequences are told from now on", s.view.box.State().HighestModSeq)
+	return s.untagged("OK [HIGHESTMODSEQ %d] mod-sequences are told from now on", s.view.state.HighestModSeq)
 }
 
 // closeMailbox answers CLOSE (RFC 9051 §6.4.1): messages marked \Deleted go, without a word, unless the mailbox was
@@ -270,7 +279,7 @@ func (s *imapSession) expunge(d *imapwire.Decoder) error {
 		return err
 	}
 	if s.enabled["QRESYNC"] {
-		return s.syncThen(imapOK(s.highest(), ""))
+		return imapOK(s.highest(), "")
 	}
 	return nil
 }

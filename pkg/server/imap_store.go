@@ -8,7 +8,10 @@ import (
 	"github.com/mail-toolkit/mail/pkg/imap/imapwire"
 )
 
-var errIMAPReadOnly = imapNo("READ-ONLY", "the mailbox was opened for reading only")
+var (
+	errIMAPReadOnly = imapNo("READ-ONLY", "the mailbox was opened for reading only")
+	errIMAPGone     = imapNo("EXPUNGEISSUED", "some messages are gone")
+)
 
 // imapStore is a STORE command (RFC 9051 §6.4.6, RFC 7162 §3.1.3).
 type imapStore struct {
@@ -40,25 +43,29 @@ func (s *imapSession) store(d *imapwire.Decoder) error {
 	}
 	v := s.view
 	var refused []uint32
+	applied := make(map[uint32]bool, len(list))
 	stored, err := v.box.SetFlags(v.uidsOf(list), func(m MessageInfo) ([]string, bool) {
 		if o.unchanged && m.ModSeq > o.since {
 			refused = append(refused, m.UID)
 			return nil, false
 		}
+		applied[m.UID] = true
 		return o.apply(m.Flags), true
 	})
 	if err != nil {
 		return err
 	}
-	for _, m := range stored {
-		if at := v.indexes([]uint32{m.UID}); len(at) == 1 {
-			v.msgs[at[0]] = m
-		}
-	}
-	if err := s.storeLines(o, list, refused, stored); err != nil {
+	v.take(stored)
+	if err := s.storeLines(o, list, applied, stored); err != nil {
 		return err
 	}
-	return s.storeResult(o, list, refused)
+	switch {
+	case len(refused) > 0:
+		return imapOK("MODIFIED "+s.refusedSet(o, refused), "some messages had changed")
+	case len(applied) < len(list) && !o.set.uid:
+		return errIMAPGone
+	}
+	return nil
 }
 
 func (s *imapSession) storeArgs(d *imapwire.Decoder) (imapStore, error) {
@@ -149,7 +156,7 @@ func (o *imapStore) apply(have []string) []string {
 }
 
 // storeLines tells the new flags, or for clients that asked for silence and know mod-sequences those alone.
-func (s *imapSession) storeLines(o imapStore, list []int, refused []uint32, stored []MessageInfo) error {
+func (s *imapSession) storeLines(o imapStore, list []int, applied map[uint32]bool, stored []MessageInfo) error {
 	if o.silent && !s.enabled["CONDSTORE"] {
 		return nil
 	}
@@ -159,7 +166,7 @@ func (s *imapSession) storeLines(o imapStore, list []int, refused []uint32, stor
 	}
 	for _, i := range list {
 		uid := s.view.msgs[i].UID
-		if o.silent && !changed[uid] || slices.Contains(refused, uid) {
+		if !applied[uid] || o.silent && !changed[uid] {
 			continue
 		}
 		if err := s.flagsLine(i, imapFlagsLine{uid: o.set.uid || s.enabled["QRESYNC"], flags: !o.silent}); err != nil {
@@ -169,29 +176,16 @@ func (s *imapSession) storeLines(o imapStore, list []int, refused []uint32, stor
 	return nil
 }
 
-// storeResult makes the tagged response: MODIFIED names what was not stored because it had changed.
-func (s *imapSession) storeResult(o imapStore, list []int, refused []uint32) error {
-	if len(refused) > 0 {
-		set := imapUIDSet(refused).String()
-		if !o.set.uid {
-			var seqs imapwire.SeqSet
-			for _, i := range s.view.indexes(refused) {
-				seqs.Add(imapwire.SeqNum(i + 1))
-			}
-			set = seqs.String()
-		}
-		return imapOK("MODIFIED "+set, "some messages had changed")
+// refusedSet names the messages that were not stored because they had changed, as the command did.
+func (s *imapSession) refusedSet(o imapStore, refused []uint32) string {
+	if o.set.uid {
+		return imapUIDSet(refused).String()
 	}
-	if !s.view.pending {
-		return nil
+	var seqs imapwire.SeqSet
+	for _, i := range s.view.indexes(refused) {
+		seqs.Add(imapwire.SeqNum(i + 1))
 	}
-	for _, i := range list {
-		uid := s.view.msgs[i].UID
-		if _, found := slices.BinarySearchFunc(s.view.seen, uid, func(m MessageInfo, u uint32) int { return int(int64(m.UID) - int64(u)) }); !found {
-			return imapNo("EXPUNGEISSUED", "some messages are gone")
-		}
-	}
-	return nil
+	return seqs.String()
 }
 
 // highest is the response code of RFC 7162 §3.1.2.1.

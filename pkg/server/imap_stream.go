@@ -22,11 +22,11 @@ const (
 var (
 	errIMAPLineEnd = errors.New("lines end in CRLF, and neither octet stands alone")
 	errIMAPLine    = errors.New("line is too long")
+	errIMAPLiteral = errors.New("literal is too big")
 )
 
 // imapStream is the octets of one session, in both directions: lines that end strictly in CRLF, and literals. It
-// is the Source of the command decoder. What was written goes out before a read that has to
-// wait.
+// is the Source of the command decoder. What was written goes out before a read that has to wait.
 type imapStream struct {
 	conn   *wire.Conn
 	in     *bufio.Reader
@@ -34,7 +34,7 @@ type imapStream struct {
 	now    []byte // the line at hand, valid until the next read
 	left   int64  // octets of the literal at hand that were not read
 	inside bool   // a literal was begun, and the line behind it not read
-	tail   []byte // end of the last line
+	tail   []byte // what may be the announcement of a literal at the end of the last line
 }
 
 func newIMAPStream(conn *wire.Conn) *imapStream {
@@ -78,8 +78,10 @@ func (c *imapStream) line(line []byte, limit int) ([]byte, error) {
 	case n > limit:
 		return nil, errIMAPLine
 	}
-	c.inside, c.tail = false, append(c.tail[:0], line[max(n-24, 0):n]...)
-	c.now = line[:n]
+	c.inside, c.now, c.tail = false, line[:n], c.tail[:0]
+	if at := bytes.LastIndexByte(c.now, '{'); at >= 0 && c.now[n-1] == '}' {
+		c.tail = append(c.tail, c.now[at:]...)
+	}
 	return c.now, nil
 }
 
@@ -111,7 +113,7 @@ func (l imapLiteral) Read(p []byte) (int, error) {
 // drain skips what is left of the literal at hand, if that is no more than limit.
 func (c *imapStream) drain(limit int64) error {
 	if c.left > limit {
-		return errIMAPLine
+		return errIMAPLiteral
 	}
 	if c.left == 0 {
 		return nil
@@ -133,25 +135,25 @@ func (c *imapStream) skip() error {
 		default:
 			c.Literal(n)
 		}
-		if budget -= c.left + 1; budget < 0 {
-			return errIMAPLine
+		if c.left >= budget {
+			return errIMAPLiteral
 		}
+		budget -= c.left + 1
 		if _, err := c.ReadLine(imapLineLimit); err != nil {
 			return err
 		}
 	}
 }
 
-// imapAnnounced reads the literal announcement that ends a line.
+// imapAnnounced reads the announcement of a literal: {5} or {5+}. A number beyond all limits is the largest there is.
 func imapAnnounced(line []byte) (n int64, waits, found bool) {
-	at := bytes.LastIndexByte(line, '{')
-	if at < 0 || !bytes.HasSuffix(line, []byte("}")) {
+	if len(line) < 3 {
 		return 0, false, false
 	}
-	digits := line[at+1 : len(line)-1]
+	digits := line[1 : len(line)-1]
 	plain := bytes.TrimSuffix(digits, []byte("+"))
 	v, err := strconv.ParseUint(string(plain), 10, 63)
-	return int64(v), len(plain) == len(digits), err == nil
+	return int64(v), len(plain) == len(digits), err == nil || errors.Is(err, strconv.ErrRange)
 }
 
 // Write puts octets on their way.

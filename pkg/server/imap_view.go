@@ -16,17 +16,23 @@ type imapView struct {
 	readOnly bool
 	msgs     []MessageInfo // own copy
 	seen     []MessageInfo // the snapshot that msgs was brought up to
+	state    MailboxState  // all of it that has a mod-sequence was told, and perhaps more
 	pending  bool          // some of msgs are gone and the client was not told
+	recent   imapwire.UIDSet
 	changed  <-chan struct{}
 	stop     func()
 }
 
-// newIMAPView watches box before it is read, so that no change is missed.
+// newIMAPView watches box before it is read, so that no change is missed. The state is read before the messages: a
+// client must not learn a mod-sequence whose changes it was not told.
 func newIMAPView(box Mailbox, readOnly bool) *imapView {
 	v := &imapView{box: box, readOnly: readOnly}
 	v.changed, v.stop = box.Watch()
-	v.seen = box.Messages()
+	v.state, v.seen = box.State(), box.Messages()
 	v.msgs = slices.Clone(v.seen)
+	if n := len(v.msgs); n > 0 {
+		v.state.UIDNext = max(v.state.UIDNext, v.msgs[n-1].UID+1)
+	}
 	return v
 }
 
@@ -54,6 +60,7 @@ func (s *imapSession) sync(expunge bool) error {
 	if v == nil {
 		return nil
 	}
+	state := v.box.State() // also looks for what other programs did
 	fresh := v.box.Messages()
 	same := sameSnapshot(fresh, v.seen)
 	if same && !(expunge && v.pending) {
@@ -63,7 +70,8 @@ func (s *imapSession) sync(expunge bool) error {
 	gone, changed := v.compare(fresh)
 	v.pending = len(gone) > 0
 	for _, i := range changed {
-		if err := s.flagsLine(i, imapFlagsLine{uid: s.enabled["QRESYNC"], flags: true}); err != nil {
+		// RFC 9051 §7.5.2: what was not asked for comes with its UID
+		if err := s.flagsLine(i, imapFlagsLine{uid: true, flags: true}); err != nil {
 			return err
 		}
 	}
@@ -71,6 +79,9 @@ func (s *imapSession) sync(expunge bool) error {
 		if err := s.expunged(gone); err != nil {
 			return err
 		}
+	}
+	if !v.pending {
+		v.state = state
 	}
 	return s.arrived(fresh)
 }
@@ -136,17 +147,11 @@ func (s *imapSession) arrived(fresh []MessageInfo) error {
 		return nil
 	}
 	v.msgs = append(v.msgs, fresh[at:]...)
-	return s.exists()
-}
-
-func (s *imapSession) exists() error {
-	if err := s.untagged("%d EXISTS", len(s.view.msgs)); err != nil {
+	s.claim(len(v.msgs) - len(fresh[at:]))
+	if err := s.untagged("%d EXISTS", len(v.msgs)); err != nil || s.rev2() {
 		return err
 	}
-	if s.rev2() {
-		return nil
-	}
-	return s.untagged("0 RECENT")
+	return s.untagged("%d RECENT", v.recentCount())
 }
 
 // imapFlagsLine says what a FETCH response about a change holds. A mod-sequence comes for clients that know them.
@@ -162,7 +167,7 @@ func (s *imapSession) flagsLine(i int, o imapFlagsLine) error {
 		b = strconv.AppendUint(append(b, "UID "...), uint64(m.UID), 10)
 	}
 	if o.flags {
-		b = appendIMAPFlags(append(imapSpace(b, start), "FLAGS "...), m.Flags)
+		b = s.view.appendFlags(append(imapSpace(b, start), "FLAGS "...), m)
 	}
 	if s.enabled["CONDSTORE"] {
 		b = strconv.AppendUint(append(imapSpace(b, start), "MODSEQ ("...), m.ModSeq, 10)
@@ -181,13 +186,15 @@ func imapSpace(b []byte, start int) []byte {
 	return b
 }
 
-func appendIMAPFlags(b []byte, flags []string) []byte {
+// appendFlags writes the flags of a message as they are in this session.
+func (v *imapView) appendFlags(b []byte, m *MessageInfo) []byte {
 	b = append(b, '(')
-	for i, f := range flags {
-		if i > 0 {
-			b = append(b, ' ')
-		}
-		b = append(b, f...)
+	start := len(b)
+	for _, f := range m.Flags {
+		b = append(imapSpace(b, start), f...)
+	}
+	if v.isRecent(m.UID) {
+		b = append(imapSpace(b, start), flagRecent...)
 	}
 	return append(b, ')')
 }
@@ -199,8 +206,11 @@ type imapSet struct {
 	uids       imapwire.UIDSet
 }
 
+// byUID tells if the command at hand names messages by their UIDs.
+func (s *imapSession) byUID() bool { return strings.HasPrefix(s.name, "UID ") }
+
 func (s *imapSession) setArg(d *imapwire.Decoder) imapSet {
-	set := imapSet{uid: strings.HasPrefix(s.name, "UID ")}
+	set := imapSet{uid: s.byUID()}
 	switch {
 	case s.has("SEARCHRES") && d.Accept('$'):
 		set.saved = true
@@ -282,15 +292,45 @@ func (v *imapView) search(uid uint32) int {
 	return sort.Search(len(v.msgs), func(i int) bool { return v.msgs[i].UID >= uid })
 }
 
+// find gives the index of a message, if it is in the view.
+func (v *imapView) find(uid uint32) (i int, ok bool) {
+	i = v.search(uid)
+	return i, i < len(v.msgs) && v.msgs[i].UID == uid
+}
+
 // indexes finds messages by ascending UIDs; those that are not in the view are left out.
 func (v *imapView) indexes(uids []uint32) []int {
 	var list []int
 	for _, uid := range uids {
-		if i := v.search(uid); i < len(v.msgs) && v.msgs[i].UID == uid {
+		if i, ok := v.find(uid); ok {
 			list = append(list, i)
 		}
 	}
 	return list
+}
+
+// take puts messages that this session has changed into the view, so that they are not told as someone else's.
+func (v *imapView) take(stored []MessageInfo) {
+	for _, m := range stored {
+		if i, ok := v.find(m.UID); ok {
+			v.msgs[i] = m
+		}
+	}
+}
+
+// complete tells if none of the messages is gone.
+func (v *imapView) complete(indexes []int) bool {
+	fresh := v.box.Messages()
+	at := 0
+	for _, i := range indexes {
+		for at < len(fresh) && fresh[at].UID < v.msgs[i].UID {
+			at++
+		}
+		if at == len(fresh) || fresh[at].UID != v.msgs[i].UID {
+			return false
+		}
+	}
+	return true
 }
 
 func (v *imapView) uidsOf(indexes []int) []uint32 {

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// imapServer starts a server for user alice (password "secret") with an INBOX of the messages given.
+// imapServer starts a server for user alice (password "secret") with an INBOX of the messages given, which are not
+// recent.
 func imapServer(t testing.TB, o Options, messages ...string) *Server {
 	t.Helper()
 	if o.IMAP == "" {
@@ -30,10 +31,12 @@ func imapServer(t testing.TB, o Options, messages ...string) *Server {
 	}
 	t.Cleanup(srv.Close)
 	imapFill(t, srv, "INBOX", messages...)
+	srv.recent.take(imapBox(t, srv, "INBOX").State().ID, uint32(len(messages)+1))
 	return srv
 }
 
-func imapFill(t testing.TB, srv *Server, mailbox string, messages ...string) {
+// imapBox is a mailbox of alice's.
+func imapBox(t testing.TB, srv *Server, mailbox string) Mailbox {
 	t.Helper()
 	account, err := srv.store.Account("alice")
 	if err != nil {
@@ -43,6 +46,12 @@ func imapFill(t testing.TB, srv *Server, mailbox string, messages ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return box
+}
+
+func imapFill(t testing.TB, srv *Server, mailbox string, messages ...string) {
+	t.Helper()
+	box := imapBox(t, srv, mailbox)
 	for _, m := range messages {
 		date := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 		if _, err := box.Append(context.Background(), []NewMessage{{Body: strings.NewReader(m), Date: date}}); err != nil {
@@ -67,7 +76,7 @@ func talk(t testing.TB, srv *Server) *talker {
 	t.Cleanup(func() { nc.Close() })
 	_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
 	c := &talker{t: t, nc: nc, r: bufio.NewReader(nc)}
-	c.play("S: [*] OK *IMAP*")
+	c.play("S: [*] OK *")
 	return c
 }
 
@@ -363,14 +372,14 @@ func TestIMAPChanges(t *testing.T) {
 		{"append", `
 			C> "1 APPEND INBOX (\\Seen $Work) \" 1-Nov-2026 12:00:00 +0100\" {5+}\r\nA: b\n\r\n"
 			S: [*] 4 EXISTS
-			S: [*] 0 RECENT
+			S: [*] 1 RECENT
 			S: 1 OK [APPENDUID * 4] *
 			C: 2 APPEND nowhere {5}
 			S: 2 NO [TRYCREATE] *
 			C> "3 APPEND Drafts {3+}\r\nabc (\\Draft) {4+}\r\ndefg\r\n"
 			S: 3 OK [APPENDUID * 1:2] *
 			C: 4 FETCH 4 (FLAGS INTERNALDATE)
-			S. * 4 FETCH (FLAGS ($Work \Seen) INTERNALDATE " 1-Nov-2026 12:00:00 +0100")
+			S. * 4 FETCH (FLAGS ($Work \Seen \Recent) INTERNALDATE " 1-Nov-2026 12:00:00 +0100")
 			S: 4 OK *
 			C: 5 APPEND INBOX {99999999999}
 			S: 5 NO [TOOBIG] *`},

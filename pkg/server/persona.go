@@ -24,13 +24,14 @@ func Personas() []string { return slices.Sorted(maps.Keys(personas())) }
 //	coremail   126 and 163: ID must come before SELECT; SASL-IR is announced and refused
 //
 // A persona takes away, refuses and changes texts. It does not add anything: extensions of the provider's own
-// (X-GM-EXT-1, XLIST, XYMHIGHESTMODSEQ, ACL, METADATA) are not announced, and neither are greetings, folder names and
-// separators ("[Gmail]/…", "INBOX.") imitated. Nor are these: limits of traffic and of messages shown, the size limits
-// (set Options.MaxMessage, as APPENDLIMIT and SIZE tell it), UIDVALIDITY changes (see ParseScript, lie uidvalidity),
-// iCloud's user names and its HIGHESTMODSEQ that is missing unless CONDSTORE was enabled before the first SELECT, its
-// ESEARCH that tells only COUNT, Yahoo's HIGHESTMODSEQ without CONDSTORE, Coremail's missing UIDNEXT, and the two-step
-// XOAUTH2 of Exchange in POP3. Where a provider counts traffic and time, a persona counts commands, so that a test meets
-// the limit soon and always at the same place; the numbers are its own, and waiting times are shorter than the provider's.
+// (X-GM-EXT-1, XLIST, XYMHIGHESTMODSEQ, ACL, METADATA) are not announced, and neither are folder names and separators
+// ("[Gmail]/…", "INBOX.") and greetings other than Coremail's imitated. Nor are these: limits of traffic and of
+// messages shown, the size limits (set Options.MaxMessage, as APPENDLIMIT and SIZE tell it), UIDVALIDITY changes (see
+// ParseScript, lie uidvalidity), iCloud's user names, its LIST-STATUS without LIST-EXTENDED and its HIGHESTMODSEQ that
+// is missing unless CONDSTORE was enabled before the first SELECT, its ESEARCH that tells only COUNT, Yahoo's
+// HIGHESTMODSEQ without CONDSTORE, Coremail's missing UIDNEXT, and the two-step XOAUTH2 of Exchange in POP3. Where a
+// provider counts traffic and time, a persona counts commands, so that a test meets the limit soon and always at the
+// same place; the numbers are its own, and waiting times are shorter than the provider's.
 func Persona(name string) (without []string, faults Faults, err error) {
 	p, ok := personas()[strings.ToLower(name)]
 	if !ok {
@@ -52,7 +53,7 @@ type persona struct {
 	offers   map[string]string // by protocol, the only extensions that are there; a protocol without an entry has all
 	rules    []Rule
 	idFirst  bool // SELECT and EXAMINE are refused in a session without ID
-	refuseIR bool // the first AUTHENTICATE of a session is refused
+	refuseIR bool // AUTHENTICATE with an initial response is refused
 }
 
 // Ways to log in: those that no large provider has, passwords, and tokens.
@@ -80,7 +81,7 @@ func personaGmail() persona {
 		offers: map[string]string{
 			// Before and after login: MailKit#1396. CONDSTORE without QRESYNC, LITERAL- and not LITERAL+.
 			"imap": "IMAP4rev1 UNSELECT IDLE NAMESPACE QUOTA ID CHILDREN SASL-IR UIDPLUS ENABLE MOVE CONDSTORE " +
-				"ESEARCH UTF8=ACCEPT LIST-EXTENDED LIST-STATUS LITERAL- SPECIAL-USE APPENDLIMIT STARTTLS LOGIN AUTH " +
+				"ESEARCH UTF8=ACCEPT LIST-EXTENDED LIST-STATUS LITERAL- SPECIAL-USE APPENDLIMIT COMPRESS=DEFLATE STARTTLS LOGIN AUTH " +
 				"AUTH=PLAIN AUTH=XOAUTH2 AUTH=OAUTHBEARER",
 			// email-oauth2-proxy#287: no DSN, no BINARYMIME.
 			"smtp": "SIZE 8BITMIME ENHANCEDSTATUSCODES PIPELINING CHUNKING SMTPUTF8 STARTTLS AUTH AUTH=PLAIN AUTH=LOGIN AUTH=XOAUTH2 AUTH=OAUTHBEARER",
@@ -143,7 +144,7 @@ func personaICloud() persona {
 		offers: map[string]string{
 			// nextcloud/mail#3401: no MOVE, LITERAL+, SPECIAL-USE, LIST-EXTENDED.
 			"imap": "IMAP4rev1 CONDSTORE ENABLE QRESYNC QUOTA NAMESPACE UIDPLUS CHILDREN BINARY UNSELECT SORT ESEARCH " +
-				"THREAD=ORDEREDSUBJECT THREAD=REFERENCES WITHIN SASL-IR SEARCHRES ID IDLE LIST-STATUS STARTTLS LOGIN AUTH AUTH=PLAIN",
+				"THREAD=ORDEREDSUBJECT THREAD=REFERENCES WITHIN SASL-IR SEARCHRES ID IDLE STARTTLS LOGIN AUTH AUTH=PLAIN",
 		},
 		rules: []Rule{
 			// The ENABLED response may be empty: imap-mcp#8, MailKit#1871. CONDSTORE works without it all the same.
@@ -171,6 +172,10 @@ func personaCoremail() persona {
 			// offlineimap3#71, SASL-IR: himalaya#729. No IDLE, MOVE, NAMESPACE, UNSELECT.
 			"imap": "IMAP4rev1 SPECIAL-USE ID LITERAL+ STARTTLS APPENDLIMIT UIDPLUS SASL-IR LOGIN AUTH AUTH=PLAIN AUTH=LOGIN",
 		},
+		rules: []Rule{
+			// The name in the greeting is by what clients know whom they have to tell their ID: himalaya#729.
+			{Protocol: "imap", Command: "GREETING", Strike: Strike{Reply: "* OK Coremail System IMap Server Ready"}},
+		},
 		idFirst:  true,
 		refuseIR: true,
 	}
@@ -187,7 +192,7 @@ type personaFaults struct {
 }
 
 // personaSession is what a persona remembers of a session.
-type personaSession struct{ identified, tried bool }
+type personaSession struct{ identified bool }
 
 // personaMemory bounds the sessions that are remembered, as nobody tells when one has ended: the oldest are forgotten.
 const personaMemory = 8192
@@ -234,10 +239,8 @@ func (p *personaFaults) session(e Event) Strike {
 			return Strike{Reply: "NO " + e.Command + " Unsafe Login. Please contact postmaster@example.org for help"}
 		}
 	case "AUTHENTICATE":
-		// himalaya#729. Whether there was an initial response cannot be seen here; who trusts SASL-IR sends one first.
-		if p.persona.refuseIR && !s.tried {
-			s.tried = true
-			p.remember(e.Session, s)
+		// himalaya#729.
+		if p.persona.refuseIR && strings.HasSuffix(e.Arg, " *") {
 			return Strike{Reply: "BAD Request not ending with <CR><LF>."}
 		}
 	case "LOGOUT":

@@ -15,9 +15,8 @@ import (
 // Caps of a POP3 session. A command line has at most 255 octets with its CRLF (RFC 2449 §4); AUTH alone may be longer, as
 // clients send tokens with it, and so may an answer to a challenge.
 const (
-	popMaxCommand  = 255 - 2
-	popMaxResponse = 12288 - 2
-	popMaxFailures = 10               // logins refused
+	popMaxCommand  = 255
+	popMaxResponse = 12288
 	popMaxErrors   = 100              // commands refused in a row
 	popIdle        = 10 * time.Minute // RFC 1939 §3 asks for this at least
 )
@@ -26,17 +25,15 @@ const (
 // what QUIT does.
 type popSession struct {
 	*session
-	stamp    string // the greeting's timestamp for APOP, or ""
-	name     string // what USER said
-	inUTF8   bool   // UTF8 was given
-	box      Mailbox
-	drop     []popMessage // message n is drop[n-1]
-	locks    *maildropLocks
-	unlock   func()
-	failures int
-	errors   int
-	over     bool
-	hit      strike // the fault of the command in hand
+	stamp  string // the greeting's timestamp for APOP, or ""
+	name   string // what USER said
+	inUTF8 bool   // UTF8 was given
+	box    Mailbox
+	drop   []popMessage // message n is drop[n-1]
+	locks  *maildropLocks
+	unlock func()
+	errors int
+	over   bool
 }
 
 // popMessage is one message of the maildrop, as it was when the session began.
@@ -45,6 +42,7 @@ type popMessage struct {
 	size    int64
 	id      string // what UIDL says
 	deleted bool
+	fetched bool // by RETR
 }
 
 // popServer makes the function that serves POP3 sessions; those of one server share the locks on maildrops.
@@ -64,19 +62,28 @@ func servePOP3(s *session, locks *maildropLocks) error {
 		return err
 	}
 	for !p.over {
-		line, err := s.conn.ReadLine(popMaxResponse)
-		if err != nil {
+		if err := p.step(); err != nil {
 			return err
 		}
-		if err := p.command(string(line)); err != nil {
-			return err
-		}
-		if p.errors >= popMaxErrors || p.failures >= popMaxFailures {
+		if p.errors >= popMaxErrors {
 			_ = p.refuse("", "too many errors")
 			break
 		}
 	}
 	return s.conn.Flush()
+}
+
+// step reads and runs one command.
+func (p *popSession) step() error {
+	switch err := p.readLine(popMaxResponse); {
+	case errors.Is(err, errLongLine):
+		return p.refuse("", "line too long")
+	case errors.Is(err, errLineEnd):
+		return errors.Join(p.refuse("", "lines end with CR LF"), errHangUp)
+	case err != nil:
+		return err
+	}
+	return p.command(string(p.input))
 }
 
 // greet says hello; the timestamp for APOP is there only when somebody could use it.
@@ -158,12 +165,12 @@ func (p *popSession) command(line string) error {
 	keyword, rest, hasArgs := strings.Cut(line, " ")
 	keyword = strings.ToUpper(keyword)
 	verb, known := popVerbs(keyword)
-	switch p.hit = p.strike(popShown(keyword, known), popArg(keyword, rest)); {
-	case p.hit.dead:
+	switch hit := p.strike(popShown(keyword, known), popArg(keyword, rest)); {
+	case hit.dead:
 		return p.conn.Err()
-	case p.hit.reply != "":
+	case hit.reply != "":
 		p.over = keyword == "QUIT"
-		return p.instead(p.hit.reply)
+		return p.instead(hit.reply)
 	}
 	before := p.errors
 	if err := p.checked(line, verb, known); err != nil {
@@ -185,7 +192,7 @@ func (p *popSession) command(line string) error {
 // checked says why a command cannot be run now, or nil.
 func (p *popSession) checked(line string, verb popVerb, known bool) error {
 	switch {
-	case len(line) > popMaxCommand && !strings.EqualFold(line[:5], "AUTH "):
+	case len(line)+2 > popMaxCommand && !strings.EqualFold(line[:5], "AUTH "):
 		return errors.New("line too long")
 	case !known || verb.extension != "" && !p.has(verb.extension):
 		return errors.New("unknown command")
@@ -293,6 +300,9 @@ func (p *popSession) listing(text string, lines []string) error {
 			return err
 		}
 	}
+	if p.hit.lie == lieNoDot {
+		return nil
+	}
 	return p.line(".")
 }
 
@@ -302,7 +312,7 @@ func (p *popSession) message(n string) (*popMessage, int, error) {
 	switch {
 	case !ok:
 		return nil, 0, p.refuse("", "not a message number")
-	case number < 1 || number > len(p.drop):
+	case number < 1 || number > len(p.drop) || p.hit.lie == lieVanished:
 		return nil, 0, p.refuse("", fmt.Sprintf("no such message, only %d in the maildrop", len(p.drop)))
 	case p.drop[number-1].deleted:
 		return nil, 0, p.refuse("", fmt.Sprintf("message %d is deleted", number))

@@ -42,7 +42,7 @@ func (p *popSession) pass(args []string) error {
 		return p.refuse("", "a password is taken only under TLS: use STLS first")
 	case name == "":
 		return p.refuse("", "USER comes first")
-	case !p.users().CheckPassword(name, args[0]):
+	case !p.verifier().CheckPassword(name, args[0]):
 		return p.badLogin()
 	}
 	return p.enter(name)
@@ -53,7 +53,7 @@ func (p *popSession) apop(args []string) error {
 	switch {
 	case p.stamp == "":
 		return p.refuse("", "unknown command")
-	case !p.users().CheckAPOP(p.stamp, args[0], args[1]):
+	case !p.verifier().CheckAPOP(p.stamp, args[0], args[1]):
 		return p.badLogin()
 	}
 	return p.enter(args[0])
@@ -64,7 +64,7 @@ func (p *popSession) sasl(args []string) error {
 	if !auth.HasMechanism(p.mechanisms(), args[0]) {
 		return p.refuse("", "no such mechanism here")
 	}
-	exchange, err := auth.NewServer(args[0], p.users(), p.channel())
+	exchange, err := auth.NewServer(args[0], p.verifier(), p.channel())
 	if err != nil {
 		return p.refuse("", "no such mechanism here")
 	}
@@ -80,7 +80,6 @@ func (p *popSession) sasl(args []string) error {
 		case errors.Is(err, auth.ErrRefused):
 			return p.badLogin()
 		case err != nil:
-			p.failures++
 			return p.refuse("AUTH", err.Error())
 		case done:
 			return p.enter(exchange.User())
@@ -105,20 +104,21 @@ func (p *popSession) ask(challenge []byte) ([]byte, error) {
 	if err := p.line("+ " + base64.StdEncoding.EncodeToString(challenge)); err != nil {
 		return nil, err
 	}
-	line, err := p.conn.ReadLine(popMaxResponse)
-	switch {
+	switch err := p.readLine(popMaxResponse); {
+	case errors.Is(err, errLongLine):
+		return nil, &popSyntaxError{"line too long"}
+	case errors.Is(err, errLineEnd):
+		return nil, errors.Join(p.refuse("", "lines end with CR LF"), errHangUp)
 	case err != nil:
 		return nil, err
-	case string(line) == "*":
+	case string(p.input) == "*":
 		return nil, &popSyntaxError{"authentication cancelled"}
-	case len(line) == 0:
-		return []byte{}, nil
 	}
-	response, err := base64.StdEncoding.Strict().DecodeString(string(line))
+	response, err := base64.StdEncoding.Strict().DecodeString(string(p.input))
 	if err != nil {
 		return nil, &popSyntaxError{"not base64"}
 	}
-	return response, nil
+	return response, nil // of an empty line: not nil
 }
 
 // popBase64 reads an initial response, in which "=" means an empty one.
@@ -134,8 +134,8 @@ func popBase64(word string) ([]byte, error) {
 }
 
 func (p *popSession) badLogin() error {
-	p.failures++
-	return p.refuse("AUTH", "wrong user name or password")
+	p.over = p.loginFailed()
+	return p.refuse("AUTH", "wrong user name, password or token")
 }
 
 // enter opens the maildrop of a user who has proved to be one, for this session alone (RFC 1939 §4).
@@ -144,11 +144,15 @@ func (p *popSession) enter(name string) error {
 	if user == nil {
 		return p.badLogin()
 	}
-	unlock, ok := p.locks.lock(user.Name)
-	if !ok {
+	if p.hit.lie == lieLoginDelay {
+		return p.refuse("LOGIN-DELAY", "too soon after the last login")
+	}
+	if p.hit.lie != lieInUse {
+		p.unlock = p.locks.lock(user.Name)
+	}
+	if p.unlock == nil {
 		return p.refuse("IN-USE", "the maildrop is in use by another session")
 	}
-	p.unlock = unlock
 	if err := p.open(name); err != nil {
 		p.release()
 		return p.failed(err)
@@ -183,13 +187,6 @@ func (p *popSession) release() {
 	}
 }
 
-// users is what the mechanisms know of the users.
-func (p *popSession) users() auth.Verifier {
-	v, names := p.srv.verifier(), p.mechanisms()
-	v.NoBinding = !auth.HasMechanism(names, auth.ScramSHA256Plus) && !auth.HasMechanism(names, auth.ScramSHA1Plus)
-	return v
-}
-
 // cleartextOK reports whether a password may be taken as it is.
 func (p *popSession) cleartextOK() bool {
 	return p.conn.TLS() != nil || p.srv.options.AllowCleartextLogin
@@ -201,12 +198,12 @@ type maildropLocks struct {
 	held map[string]bool
 }
 
-// lock takes the maildrop of user, if it is free.
-func (l *maildropLocks) lock(user string) (unlock func(), ok bool) {
+// lock takes the maildrop of user; it returns nil when another session has it.
+func (l *maildropLocks) lock(user string) (unlock func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.held[user] {
-		return nil, false
+		return nil
 	}
 	if l.held == nil {
 		l.held = map[string]bool{}
@@ -216,5 +213,5 @@ func (l *maildropLocks) lock(user string) (unlock func(), ok bool) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		delete(l.held, user)
-	}, true
+	}
 }

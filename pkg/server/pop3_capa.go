@@ -17,7 +17,14 @@ func (p *popSession) capa([]string) error {
 	add("RESP-CODES", "RESP-CODES")
 	add("AUTH-RESP-CODE", "AUTH-RESP-CODE")
 	add("PIPELINING", "PIPELINING")
-	add("EXPIRE", "EXPIRE NEVER")
+	if p.hit.lie == lieLoginDelay {
+		lines = append(lines, "LOGIN-DELAY "+popLoginDelay)
+	}
+	if p.hit.lie == lieExpire {
+		add("EXPIRE", "EXPIRE 0")
+	} else {
+		add("EXPIRE", "EXPIRE NEVER")
+	}
 	add("UTF8", "UTF8 USER")
 	add("LANG", "LANG")
 	if names := p.mechanisms(); len(names) > 0 {

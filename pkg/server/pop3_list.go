@@ -5,7 +5,7 @@ import "fmt"
 // stat counts what is not deleted (RFC 1939 §5).
 func (p *popSession) stat([]string) error {
 	count, size := p.totals()
-	return p.ok(fmt.Sprintf("%d %d", count, size))
+	return p.ok(fmt.Sprintf("%d %d", count, p.told(size)))
 }
 
 func (p *popSession) totals() (count int, size int64) {
@@ -21,14 +21,18 @@ func (p *popSession) totals() (count int, size int64) {
 // list gives numbers and sizes in octets, of one message or of all.
 func (p *popSession) list(args []string) error {
 	count, size := p.totals()
-	return p.each(args, fmt.Sprintf("%d messages (%d octets)", count, size), func(n int, m *popMessage) string {
-		return fmt.Sprintf("%d %d", n, m.size)
+	return p.each(args, fmt.Sprintf("%d messages (%d octets)", count, p.told(size)), func(n int, m *popMessage) string {
+		return fmt.Sprintf("%d %d", n, p.told(m.size))
 	})
 }
 
 // uidl gives numbers and the ids that stay the same in all sessions (RFC 1939 §7): UIDVALIDITY and UID.
 func (p *popSession) uidl(args []string) error {
-	return p.each(args, "", func(n int, m *popMessage) string { return fmt.Sprintf("%d %s", n, m.id) })
+	prefix := ""
+	if p.hit.lie == lieUIDL {
+		prefix = "0."
+	}
+	return p.each(args, "", func(n int, m *popMessage) string { return fmt.Sprintf("%d %s%s", n, prefix, m.id) })
 }
 
 // each answers for the message in args, or with a listing of all that are not deleted.
@@ -45,6 +49,9 @@ func (p *popSession) each(args []string, title string, line func(n int, m *popMe
 		if m := &p.drop[i]; !m.deleted {
 			lines = append(lines, line(i+1, m))
 		}
+	}
+	if p.hit.lie == lieVanished && len(lines) > 0 {
+		lines = lines[1:]
 	}
 	return p.listing(title, lines)
 }

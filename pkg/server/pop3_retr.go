@@ -15,7 +15,8 @@ func (p *popSession) retr(args []string) error {
 	if m == nil {
 		return err
 	}
-	return p.send(m, fmt.Sprintf("%d octets", m.size), func(w io.Writer, body io.Reader) error {
+	m.fetched = true
+	return p.send(m, fmt.Sprintf("%d octets", p.told(m.size)), func(w io.Writer, body io.Reader) error {
 		_, err := io.Copy(w, body)
 		return err
 	})
@@ -70,7 +71,7 @@ func (p *popSession) send(m *popMessage, title string, text func(io.Writer, io.R
 	if err := p.ok(title); err != nil {
 		return err
 	}
-	out := &dotWriter{conn: p.conn, ended: 2}
+	out := &dotWriter{conn: p.conn, ended: 2, noDot: p.hit.lie == lieNoDot}
 	if err := text(p.cutWriter(out, p.hit.cutAt), io.NewSectionReader(body, 0, body.Size())); err != nil {
 		return p.conn.Fail(fmt.Errorf("message %d: %w", m.uid, err))
 	}
@@ -81,7 +82,8 @@ func (p *popSession) send(m *popMessage, title string, text func(io.Writer, io.R
 // stands alone is an octet like others.
 type dotWriter struct {
 	conn  *wire.Conn
-	ended int // how many octets of CRLF the text so far ends with; 2 also at its beginning
+	ended int  // how many octets of CRLF the text so far ends with; 2 also at its beginning
+	noDot bool // leave the last line out
 }
 
 var dotLine = []byte("\r\n.")
@@ -114,11 +116,14 @@ func (d *dotWriter) Write(p []byte) (int, error) {
 	return total, nil
 }
 
-// finish ends the text.
+// finish ends the last line and the text.
 func (d *dotWriter) finish() error {
-	end := ".\r\n"
+	end := ""
 	if d.ended != 2 {
-		end = "\r\n.\r\n"
+		end = "\r\n"
+	}
+	if !d.noDot {
+		end += ".\r\n"
 	}
 	_, err := d.conn.WriteData([]byte(end))
 	return err

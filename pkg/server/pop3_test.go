@@ -268,7 +268,7 @@ func TestPOP3Dialogues(t *testing.T) {
 			C: STLS
 			S: -ERR unknown command
 			C: APOP alice 00
-			S: -ERR wrong user name or password`},
+			S: -ERR wrong user name, password or token`},
 		{"no apop", off("APOP"), `S: +OK POP3 server ready
 			C: APOP alice 00
 			S: -ERR unknown command`},
@@ -283,9 +283,9 @@ func TestPOP3Dialogues(t *testing.T) {
 			S: +OK maildrop has 6 messages`},
 		{"sasl, refused and again", nil, `S: +OK *
 			C: AUTH PLAIN AGFsaWNlAHdyb25n
-			S: -ERR [AUTH] wrong user name or password
+			S: -ERR [AUTH] wrong user name, password or token
 			C: AUTH plain AGV2ZQB3cm9uZw==
-			S: -ERR [AUTH] wrong user name or password
+			S: -ERR [AUTH] wrong user name, password or token
 			C: AUTH PLAIN *
 			S: -ERR not base64
 			C: AUTH PLAIN =
@@ -399,8 +399,10 @@ func TestPOP3Dialogues(t *testing.T) {
 			S: +OK*
 			C: STLS
 			S: -ERR STLS comes before UTF8`},
-		{"codes off", off("RESP-CODES"), "S: +OK *\nC: USER eve\nS: +OK*\nC: PASS x\nS: -ERR wrong user name or password"},
-		{"too many logins", nil, "S: +OK *\n" + strings.Repeat("C: AUTH PLAIN AGV2ZQB3cm9uZw==\nS: -ERR [AUTH] *\n", popMaxFailures) + "S: -ERR too many errors\nS: EOF *"},
+		{"codes off", off("RESP-CODES"), "S: +OK *\nC: USER eve\nS: +OK*\nC: PASS x\nS: -ERR wrong user name, password or token"},
+		{"too many logins", nil, "S: +OK *\n" + strings.Repeat("C: AUTH PLAIN AGV2ZQB3cm9uZw==\nS: -ERR [AUTH] *\n", maxFailures) + "S: EOF *"},
+		{"bare LF", nil, "S: +OK *\nC: CAPA x\nS: -ERR*\nC: NOOP\rNOOP\nS: -ERR lines end with CR LF\nS: EOF *"},
+		{"line of 255", nil, "S: +OK *\nC: USER " + strings.Repeat("x", 248) + "\nS: +OK *\nC: USER " + strings.Repeat("x", 249) + "\nS: -ERR line too long\nC: CAPA x\nS: -ERR wrong*"},
 		{"too many errors", nil, "S: +OK *\n" + strings.Repeat("C: X\nS: -ERR *\n", popMaxErrors) + "S: -ERR too many errors\nS: EOF *"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -700,6 +702,9 @@ func FuzzPOP3Command(f *testing.F) {
 	f.Fuzz(func(t *testing.T, first, second string, login bool) {
 		if strings.Contains(strings.ToUpper(first+second), "QUIT") || strings.Contains(strings.ToUpper(first+second), "STLS") || len(first)+len(second) > 8000 {
 			return
+		}
+		if strings.ContainsAny(first+second, "\r\n") {
+			return // other lines, or the end of the session
 		}
 		if strings.HasPrefix(first, "\x15") || strings.HasPrefix(first, "\x16") {
 			return // looks like TLS, and package wire says so

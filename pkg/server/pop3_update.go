@@ -26,12 +26,11 @@ func (p *popSession) rset([]string) error {
 func (p *popSession) quit([]string) error {
 	p.over = true
 	var uids []uint32
-	for i := range p.drop {
-		if p.drop[i].deleted {
-			uids = append(uids, p.drop[i].uid)
+	for _, m := range p.drop {
+		if m.deleted || m.fetched && p.hit.lie == lieExpire {
+			uids = append(uids, m.uid)
 		}
 	}
-	defer p.release()
 	if len(uids) > 0 {
 		if _, err := p.box.Expunge(uids); err != nil {
 			p.log.Error("update", "error", err)

@@ -15,3 +15,9 @@ func protocols() map[string]protocol {
 		"imap": {(*Server).serveIMAP, "* BYE too many sessions, try again later"},
 	}
 }
+
+// Serves reports whether this build serves a protocol: "smtp", "lmtp", "pop3", "imap".
+func Serves(proto string) bool {
+	_, ok := protocols()[proto]
+	return ok
+}

@@ -44,11 +44,12 @@ func (e *ScriptError) Error() string { return "line " + strconv.Itoa(e.Line) + "
 //	GREETING   before the greeting
 //	EOM        SMTP and LMTP: the whole text of a message has arrived (LMTP: once for each recipient)
 //	LITERAL    IMAP: a literal has been announced
+//	UNKNOWN    POP3: a command that there is not
 //
 // PATTERN restricts the rule to some arguments; * stands for any run of octets. It is compared with the address of MAIL
 // and RCPT, with the reverse-path at EOM (LMTP: the recipient), with the client's address and port at CONNECT, with the
-// command at LITERAL, with the mechanism of AUTH in SMTP and POP3, and otherwise with the rest of the command line;
-// what would show a secret is empty. A pattern with a blank, one that ends with a colon and one that looks like WHEN is
+// command at LITERAL, with the mechanism of AUTH in SMTP and POP3 and of AUTHENTICATE in IMAP (with " *" behind it for
+// an initial response), and otherwise with the rest of the command line; what would show a secret is empty. A pattern with a blank, one that ends with a colon and one that looks like WHEN is
 // written as a Go string: "a b".
 //
 // WHEN counts the events that fit, over all sessions. Without it, all of them are struck.
@@ -71,6 +72,7 @@ func (e *ScriptError) Error() string { return "line " + strconv.Itoa(e.Line) + "
 //	drop                     close the connection
 //	reset                    end the connection by RST
 //	reset at byte N          end it by RST after N octets of the body or literal: of DATA, BDAT, RETR, TOP, FETCH, APPEND
+//	drop at byte N           close it there
 //	lie NAME                 tell the client what is not so
 //
 // The TEXT of a reply is the rest of the line, in which \n begins another line; or it is a Go string, and other actions
@@ -79,12 +81,20 @@ func (e *ScriptError) Error() string { return "line " + strconv.Itoa(e.Line) + "
 // The lies:
 //
 //	drop-after     SMTP and LMTP, EOM: the message is stored and the connection closed without a reply
+//	expired-token  AUTH, AUTHENTICATE: every bearer token has expired
 //	early-ok       IMAP, any command: the tagged OK comes before the untagged responses
 //	wrong-tag      IMAP, any command: the tagged response has another tag
 //	uidvalidity    IMAP, SELECT and EXAMINE: another UIDVALIDITY than before
 //	wrong-size     IMAP, FETCH and UID FETCH: RFC822.SIZE is not the number of octets that come
 //	short-string   IMAP, FETCH and UID FETCH: a literal announces one octet more than comes
 //	vanished       IMAP, FETCH and UID FETCH: the first message that was asked for is left out
+//	wrong-size     POP3, STAT, LIST and RETR: the size is not the number of octets that come
+//	uidl           POP3, UIDL: other ids than before
+//	vanished       POP3, LIST, UIDL, RETR, TOP and DELE: the message asked for, or the first of all, is not there
+//	no-dot         POP3, RETR, TOP and listings: the dot that ends them is left out
+//	in-use         POP3, PASS, APOP and AUTH: the login is right, and another session has locked the maildrop
+//	login-delay    POP3, CAPA: LOGIN-DELAY is announced; PASS, APOP and AUTH: the login is right, and too early
+//	expire         POP3, CAPA: EXPIRE 0 is announced; QUIT: what RETR has sent is deleted
 //
 // "hide" takes extensions away: they are neither announced nor served. They are named as they are announced; one SASL
 // mechanism is AUTH=NAME in all protocols.
@@ -435,10 +445,13 @@ func (st *Strike) scriptAction(name, arg string) (rest string, err error) {
 		st.Drop = true
 	case name == "reset" && len(words) == 0:
 		st.Reset = true
-	case name == "reset" && len(words) == 3 && strings.HasPrefix(keys, "at byte "):
+	case (name == "drop" || name == "reset") && len(words) == 3 && strings.HasPrefix(keys, "at byte "):
+		if st.CutAt > 0 {
+			return "", errors.New("drop and reset exclude each other")
+		}
 		var n int
 		n, err = scriptNumber(words[2])
-		st.CutAt = int64(n)
+		st.CutAt, st.CutDrop = int64(n), name == "drop"
 	case name == "delay" && len(words) == 1:
 		st.Delay, err = scriptTime(words[0])
 	case name == "split" && (len(words) == 1 || len(words) == 3 && strings.EqualFold(words[1], "pause")):
@@ -492,7 +505,7 @@ func (rule *Rule) scriptCheck(commands []string) error {
 	case st.CutAt > 0 && (ends || st.Reply != ""), st.Lie != "" && (ends || st.Reply != ""):
 		return errors.New("the command is not executed: nothing is left to cut or to lie about")
 	case st.CutAt > 0 && !in("DATA", "BDAT", "RETR", "TOP", "FETCH", "UID FETCH", "APPEND", "LITERAL"):
-		return fmt.Errorf("%s has no body to reset in", rule.Command)
+		return fmt.Errorf("%s has no body to be cut", rule.Command)
 	case rule.Command == "CONNECT" && (st.Reply != "" && !ends || st.Lie != ""):
 		return errors.New("CONNECT has nothing to reply to: use garbage or GREETING")
 	}
@@ -515,9 +528,18 @@ type scriptLie struct {
 
 func scriptLies() []scriptLie {
 	imap, fetch := []string{"imap"}, []string{"FETCH", "UID FETCH"}
+	pop3, logins := []string{"pop3"}, []string{"PASS", "APOP", "AUTH"}
 	all := slices.Collect(maps.Keys(imapCommands))
 	return []scriptLie{
 		{LieDropAfter, []string{"smtp", "lmtp"}, []string{"EOM"}},
+		{lieExpiredToken, []string{"smtp", "lmtp", "pop3", "imap"}, []string{"AUTH", "AUTHENTICATE"}},
+		{lieWrongSize, pop3, []string{"STAT", "LIST", "RETR"}},
+		{lieUIDL, pop3, []string{"UIDL"}},
+		{lieVanished, pop3, []string{"LIST", "UIDL", "RETR", "TOP", "DELE"}},
+		{lieNoDot, pop3, []string{"CAPA", "LANG", "LIST", "UIDL", "RETR", "TOP"}},
+		{lieInUse, pop3, logins},
+		{lieLoginDelay, pop3, append(logins, "CAPA")},
+		{lieExpire, pop3, []string{"CAPA", "QUIT"}},
 		{lieEarlyOK, imap, all},
 		{lieWrongTag, imap, all},
 		{lieUIDValidity, imap, []string{"SELECT", "EXAMINE"}},

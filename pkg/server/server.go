@@ -58,9 +58,14 @@ type Options struct {
 
 	MaxMessage  int64 // octets of one message; 0: 256 MiB
 	MaxSessions int   // at once, all protocols together; 0: 2,000
-	MaxRcpt     int   // recipients of one message; 0: 1,000
+	MaxRcpt     int   // RCPT commands of one SMTP transaction; 0: 1,000
+	MaxMail     int   // MAIL commands of one SMTP session; 0: 100,000
 
 	Timeout time.Duration // how long a session may be silent; 0: five minutes
+
+	// Submit, when it is not nil, gets what SMTP clients send, before its 250 and instead of the store; recipients are
+	// then not looked up. An error is the reply: see Refusal. It is called by all sessions at once.
+	Submit func(context.Context, *Submission) error
 
 	Faults Faults           // nil: none
 	Log    *slog.Logger     // nil: none
@@ -86,6 +91,7 @@ type Server struct {
 	protocols map[string]protocol
 	without   map[string]bool
 	memory    atomic.Int64 // octets of messages being received
+	recent    imapRecent
 	pool      pieces
 
 	ctx       context.Context
@@ -142,6 +148,9 @@ func newServer(ctx context.Context, o Options) (*Server, error) {
 	}
 	if o.MaxRcpt <= 0 {
 		o.MaxRcpt = defaultMaxRcpt
+	}
+	if o.MaxMail <= 0 {
+		o.MaxMail = defaultMaxMail
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -321,6 +330,21 @@ func (srv *Server) Shutdown(ctx context.Context) error {
 			srv.Close()
 			return ctx.Err()
 		case <-tick.C:
+		}
+	}
+}
+
+// WaitIdle waits until there has been a session and none is left, or until ctx ends, whose error it returns then.
+func (srv *Server) WaitIdle(ctx context.Context) error {
+	for {
+		srv.mu.Lock()
+		idle := srv.lastID > 0 && len(srv.sessions) == 0
+		srv.mu.Unlock()
+		if idle {
+			return nil
+		}
+		if !sleep(ctx, 20*time.Millisecond) {
+			return ctx.Err()
 		}
 	}
 }

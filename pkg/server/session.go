@@ -22,18 +22,28 @@ const (
 	lingerOctets = 1 << 20
 )
 
+// A login that was refused makes the next refusal slower by loginPause, and after maxFailures the session ends.
+const (
+	maxFailures = 10
+	loginPause  = 25 * time.Millisecond
+)
+
 // session is what the protocols share of one connection. It belongs to the goroutine that serves it.
 type session struct {
-	srv     *Server
-	conn    *wire.Conn
-	raw     *shaper
-	proto   string // "smtp", "lmtp", "pop3", "imap"
-	id      int64
-	ctx     context.Context // ends with the server, or when an idle session is drained
-	cancel  context.CancelFunc
-	user    *User   // nil before login
-	account Account // nil before login
-	log     *slog.Logger
+	srv      *Server
+	conn     *wire.Conn
+	raw      *shaper
+	proto    string // "smtp", "lmtp", "pop3", "imap"
+	id       int64
+	ctx      context.Context // ends with the server, or when an idle session is drained
+	cancel   context.CancelFunc
+	user     *User   // nil before login
+	account  Account // nil before login
+	input    []byte  // the line that readLine has read last
+	hit      strike  // the fault of the command in hand
+	cutDrop  bool    // a fault that cuts a body closes the connection and does not reset it
+	failures int     // logins refused
+	log      *slog.Logger
 }
 
 func newSession(srv *Server, l *listener, nc net.Conn, id int64) *session {
@@ -121,6 +131,26 @@ func (s *session) login(name string) error {
 	s.log = s.log.With("user", u.Name)
 	s.log.Info("logged in")
 	return nil
+}
+
+// loginFailed counts a login that was refused, and waits a little longer each time, so that guessing takes time. The
+// refusal still has to be sent; over says that the session ends with it.
+func (s *session) loginFailed() (over bool) {
+	s.failures++
+	s.log.Info("login refused", "failures", s.failures)
+	_ = s.conn.Flush() // what is owed for earlier commands is not late
+	sleep(s.ctx, time.Duration(s.failures-1)*loginPause)
+	return s.failures >= maxFailures
+}
+
+// verifier is what the mechanisms know of the users.
+func (s *session) verifier() auth.Verifier {
+	v, names := s.srv.verifier(), s.mechanisms()
+	v.NoBinding = !auth.HasMechanism(names, auth.ScramSHA256Plus) && !auth.HasMechanism(names, auth.ScramSHA1Plus)
+	if s.hit.lie == lieExpiredToken {
+		v.Token = func(string, string) bool { return false }
+	}
+	return v
 }
 
 // channel describes the connection to package auth.

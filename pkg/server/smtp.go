@@ -8,6 +8,7 @@ import (
 
 const (
 	defaultMaxRcpt = 1000
+	defaultMaxMail = 100_000
 	maxMistakes    = 100 // commands in a row that were not understood
 )
 
@@ -17,31 +18,33 @@ const (
 type smtpSession struct {
 	*session
 	lmtp     bool
-	line     []byte // the line read last
 	hello    string // argument of HELO, EHLO or LHLO; empty: none yet
 	extended bool   // EHLO or LHLO: extensions may be used
 	mail     *smtpMail
 	rcpt     []smtpRcpt
-	spool    *spool // what BDAT has brought so far
+	spool    *spool // the text so far; nil: none has begun
+	text     textChecker
+	mails    int // MAIL commands
+	rcpts    int // RCPT commands of the transaction
 	mistakes int
 	quit     bool
 }
 
 // smtpMail is what MAIL said.
 type smtpMail struct {
-	from       string // without the angle brackets; empty: the null reverse-path
-	size       int64  // announced; 0: not
-	binary     bool   // BODY=BINARYMIME
-	utf8       bool   // SMTPUTF8
-	requireTLS bool
-	ret, envid string // DSN (RFC 3461 §4.3, §4.4)
+	from   string // without the angle brackets; empty: the null reverse-path
+	size   int64  // announced; 0: not
+	binary bool   // BODY=BINARYMIME
+	utf8   bool   // SMTPUTF8
+	envid  string // DSN, decoded (RFC 3461 §4.4)
 }
 
 // smtpRcpt is what RCPT said.
 type smtpRcpt struct {
-	addr          string
-	user          *User
-	notify, orcpt string // DSN (RFC 3461 §4.1, §4.2)
+	addr   string
+	user   *User
+	notify string // DSN (RFC 3461 §4.1)
+	orcpt  string // DSN, decoded (RFC 3461 §4.2)
 }
 
 // smtpVerb is a command: how long its line may be, with CRLF, and what executes it. The error of run ends the session.
@@ -140,7 +143,7 @@ func (m *smtpSession) command() error {
 	case err != nil:
 		return err
 	}
-	name, arg, space := strings.Cut(string(m.line), " ")
+	name, arg, space := strings.Cut(string(m.input), " ")
 	name = strings.ToUpper(name)
 	if err := checkCommandText(arg); err != nil {
 		return m.mistake(500, "5.5.2", err.Error())
@@ -149,21 +152,18 @@ func (m *smtpSession) command() error {
 	if !ok {
 		return m.mistake(500, "5.5.1", "unknown command")
 	}
-	if len(m.line)+2 > v.max {
+	if len(m.input)+2 > v.max {
 		return m.mistake(500, "5.5.6", "line too long")
 	}
 	m.log.Debug("command", "verb", name, "arg", shownArg(name, arg))
 	if name == "BDAT" { // its octets have to be taken in any case
 		return v.run(m, arg)
 	}
-	st := m.strike(name, eventArg(name, arg))
-	switch {
+	switch st := m.strike(name, eventArg(name, arg)); {
 	case st.dead:
 		return m.conn.Err()
 	case st.reply != "":
 		return m.faultReply(st.reply)
-	case name == "DATA":
-		return m.dataCut(arg, st.cutAt)
 	case space && arg == "" && name != "NOOP" && name != "HELP":
 		return m.mistake(501, "5.5.4", "blank at the end of the command")
 	}
@@ -212,12 +212,21 @@ func checkCommandText(s string) error {
 	return nil
 }
 
-// reply sends a reply of one line, with the enhanced code (RFC 2034) when it is not empty and the client can know it.
+// reply sends a reply, of one line or, where text has several, of several, with the enhanced code (RFC 2034) when it is
+// not empty and the client can know it.
 func (m *smtpSession) reply(code int, enhanced, text string) error {
 	if enhanced != "" && m.has("ENHANCEDSTATUSCODES") {
-		text = enhanced + " " + text
+		enhanced += " "
+	} else {
+		enhanced = ""
 	}
-	return m.conn.WriteLine(fmt.Sprintf("%d %s", code, text))
+	line, rest, more := strings.Cut(text, "\n")
+	for ; more; line, rest, more = strings.Cut(rest, "\n") {
+		if err := m.conn.WriteLine(fmt.Sprintf("%d-%s%s", code, enhanced, line)); err != nil {
+			return err
+		}
+	}
+	return m.conn.WriteLine(fmt.Sprintf("%d %s%s", code, enhanced, line))
 }
 
 // mistake is the reply to a command that was not understood or does not belong here.
@@ -228,7 +237,7 @@ func (m *smtpSession) mistake(code int, enhanced, text string) error {
 
 // reset ends the transaction.
 func (m *smtpSession) reset() {
-	m.mail, m.rcpt = nil, nil
+	m.mail, m.rcpt, m.rcpts = nil, nil, 0
 	if m.spool != nil {
 		m.spool.close()
 		m.spool = nil

@@ -22,7 +22,7 @@ func (m *smtpSession) auth(arg string) error {
 	case !auth.HasMechanism(m.mechanisms(), name):
 		return m.noMechanism(name)
 	}
-	sasl, err := auth.NewServer(name, m.srv.verifier(), m.channel())
+	sasl, err := auth.NewServer(name, m.verifier(), m.channel())
 	if err != nil {
 		return m.mistake(504, "5.5.4", "mechanism not known")
 	}
@@ -49,11 +49,12 @@ func (m *smtpSession) exchange(sasl auth.Server, response []byte) error {
 	for {
 		challenge, done, err := sasl.Next(response)
 		if err != nil {
-			m.log.Info("login refused", "error", err)
 			if errors.Is(err, auth.ErrMalformed) {
 				return m.mistake(501, "5.5.2", "malformed response")
 			}
-			m.mistakes += 10
+			if m.quit = m.loginFailed(); m.quit {
+				return m.reply(421, "4.7.0", "too many failed logins")
+			}
 			return m.reply(535, "5.7.8", "authentication failed")
 		}
 		if done {
@@ -72,10 +73,10 @@ func (m *smtpSession) exchange(sasl auth.Server, response []byte) error {
 			return errors.Join(m.reply(500, "5.5.2", "lines end with CR LF"), errHangUp)
 		case err != nil:
 			return err
-		case string(m.line) == "*":
+		case string(m.input) == "*":
 			return m.mistake(501, "5.0.0", "cancelled")
 		}
-		if response, err = base64.StdEncoding.Strict().DecodeString(string(m.line)); err != nil {
+		if response, err = base64.StdEncoding.Strict().DecodeString(string(m.input)); err != nil {
 			return m.mistake(501, "5.5.2", "this is not base64")
 		}
 	}

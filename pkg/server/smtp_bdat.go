@@ -16,16 +16,16 @@ func (m *smtpSession) bdat(arg string) error {
 	}
 	r := m.mayBdat()
 	if r == nil && m.spool == nil {
-		m.spool = m.srv.newSpool()
+		m.begin()
 	}
-	if size > m.srv.options.MaxMessage+maxTooMuch {
+	if size-maxTooMuch > m.srv.options.MaxMessage {
 		return errors.Join(m.reply(552, "5.3.4", "the message is far too big"), errHangUp)
 	}
 	st := m.strike("BDAT", arg)
 	if st.dead {
 		return m.conn.Err()
 	}
-	if err := m.takeChunk(size, st.cutAt, r == nil && st.reply == ""); err != nil {
+	if err := m.takeChunk(size, r == nil && st.reply == ""); err != nil {
 		return err
 	}
 	switch {
@@ -36,7 +36,7 @@ func (m *smtpSession) bdat(arg string) error {
 		m.reset()
 		return m.refused(r)
 	case last:
-		return m.finish(nil)
+		return m.finish()
 	case m.spool.err != nil: // one reply, also in LMTP: those for each recipient follow the last chunk only
 		r = m.acceptable()
 		m.reset()
@@ -66,12 +66,23 @@ func (m *smtpSession) mayBdat() *smtpRefusal {
 }
 
 // takeChunk reads the octets into the spool, or past it.
-func (m *smtpSession) takeChunk(size, cutAt int64, keep bool) error {
+func (m *smtpSession) takeChunk(size int64, keep bool) error {
 	chunk := m.conn.Literal(size)
 	if keep {
-		if _, err := chunk.WriteTo(m.cutWriter(m.spool, cutAt)); err != nil {
+		if _, err := chunk.WriteTo(m.cutWriter(chunkSink{m}, m.hit.cutAt)); err != nil {
 			return err
 		}
 	}
 	return m.conn.DrainBody()
+}
+
+// chunkSink takes the octets of chunks into the spool. Those of a message that is not binary are checked like the text
+// of DATA (RFC 3030 §3); the refusal waits for the end of the chunk.
+type chunkSink struct{ m *smtpSession }
+
+func (c chunkSink) Write(p []byte) (int, error) {
+	if m := c.m; !m.mail.binary && m.spool.err == nil {
+		m.spool.err = m.text.check(p)
+	}
+	return c.m.spool.Write(p)
 }

@@ -1,9 +1,6 @@
 package server
 
-import (
-	"errors"
-	"io"
-)
+import "errors"
 
 const (
 	maxTextLine = 1 << 20  // octets of a line; RFC 5321 §4.5.3.1.6 asks for 998 and programs send more
@@ -14,35 +11,34 @@ const (
 var errFlood = errors.New("far too big")
 
 // data is DATA (RFC 5321 §4.1.1.4).
-func (m *smtpSession) data(arg string) error { return m.dataCut(arg, 0) }
-
-// dataCut is DATA with a fault that cuts the connection after so many octets of the text.
-func (m *smtpSession) dataCut(arg string, cutAt int64) error {
-	if r := m.mayData(arg); r != nil {
+func (m *smtpSession) data(arg string) error {
+	early := m.conn.Buffered() > 0
+	switch r := m.mayData(arg); {
+	case r != nil && early && m.piped():
+		return errors.Join(m.refused(r), errHangUp) // or the text would be taken for commands
+	case r != nil:
 		return m.refused(r)
-	}
-	if m.conn.Buffered() > 0 { // RFC 2920 §3.1: DATA is the last command of a group
+	case early && !m.piped(): // RFC 2920 §3.1: DATA is the last command of a group
 		return errors.Join(m.reply(554, "5.5.0", "the text came before the reply to DATA"), errHangUp)
 	}
 	if err := m.reply(354, "", "go ahead, end with a dot"); err != nil {
 		return err
 	}
-	sp := m.srv.newSpool()
-	m.spool = sp
-	in := &textSink{spool: sp}
-	_, err := m.conn.DotReader().WriteTo(m.cutWriter(in, cutAt))
+	m.begin()
+	_, err := m.conn.DotReader().WriteTo(m.cutWriter(textSink{m}, m.hit.cutAt))
 	switch {
 	case errors.Is(err, errLineEnd):
-		return errors.Join(m.reply(554, "5.6.0", "CR or LF that stands alone in the text"), errHangUp)
+		return errors.Join(m.refused(m.acceptable()), errHangUp)
 	case errors.Is(err, errFlood):
 		return errors.Join(m.reply(552, "5.3.4", "the message is far too big"), errHangUp)
 	case err != nil:
 		return err
-	case in.check.longest > maxTextLine:
-		return m.finish(refuse(554, "5.6.0", "line too long in the text"))
 	}
-	return m.finish(nil)
+	return m.finish()
 }
+
+// begin makes ready for the text.
+func (m *smtpSession) begin() { m.spool, m.text = m.srv.newSpool(), textChecker{} }
 
 func (m *smtpSession) mayData(arg string) *smtpRefusal {
 	switch {
@@ -60,20 +56,18 @@ func (m *smtpSession) mayData(arg string) *smtpRefusal {
 	return nil
 }
 
-// textSink checks the text of DATA on its way into the spool.
-type textSink struct {
-	check textChecker
-	spool *spool
-}
+// textSink takes the text of DATA into the spool. After a CR or LF that stands alone nobody can tell where the text ends:
+// the session is over.
+type textSink struct{ m *smtpSession }
 
-func (t *textSink) Write(p []byte) (int, error) {
-	if err := t.check.check(p); err != nil {
+func (t textSink) Write(p []byte) (int, error) {
+	sp := t.m.spool
+	if err := t.m.text.check(p); err != nil {
+		sp.err = err
 		return 0, err
 	}
-	if t.spool.lost > maxTooMuch {
+	if sp.lost > maxTooMuch {
 		return 0, errFlood
 	}
-	return t.spool.Write(p)
+	return sp.Write(p)
 }
-
-var _ io.Writer = (*textSink)(nil)

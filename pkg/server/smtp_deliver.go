@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/mail-toolkit/mail/pkg/message"
@@ -17,13 +18,11 @@ const maxReceived = 100
 // LieDropAfter, as the Lie of a Strike at EOM, stores the message and then closes the connection without a reply.
 const LieDropAfter = "drop-after"
 
-// finish delivers what is in the spool, unless r refuses it, sends the reply (in LMTP one for each recipient, RFC 2033
+// finish delivers what is in the spool, if it is acceptable, sends the reply (in LMTP one for each recipient, RFC 2033
 // §4.2) and ends the transaction.
-func (m *smtpSession) finish(r *smtpRefusal) error {
+func (m *smtpSession) finish() error {
 	defer m.reset()
-	if r == nil {
-		r = m.acceptable()
-	}
+	r := m.acceptable()
 	if !m.lmtp {
 		return m.finishOne(r)
 	}
@@ -48,7 +47,7 @@ func (m *smtpSession) finishRcpt(rcpt smtpRcpt, r *smtpRefusal, done map[*User]*
 	if r == nil {
 		result, ok := done[rcpt.user]
 		if !ok {
-			result = m.deliverTo(rcpt.user)
+			result = m.deliver(rcpt.user)
 			done[rcpt.user] = result
 		}
 		r = result
@@ -68,17 +67,30 @@ func (m *smtpSession) finishOne(r *smtpRefusal) error {
 	case st.reply != "":
 		return m.faultReply(st.reply)
 	}
-	done := map[*User]bool{}
-	for _, rcpt := range m.rcpt {
-		if r == nil && !done[rcpt.user] {
-			done[rcpt.user] = true
-			r = m.deliverTo(rcpt.user)
+	switch {
+	case r != nil:
+	case m.submits():
+		r = m.submit()
+	default:
+		if r = m.deliver(m.users()...); r == nil {
+			m.reportSuccess()
 		}
 	}
 	if st.lie == LieDropAfter {
 		return m.cutNow(false)
 	}
 	return m.verdict(r)
+}
+
+// users are those who get the message, each once.
+func (m *smtpSession) users() []*User {
+	var users []*User
+	for _, rcpt := range m.rcpt {
+		if !slices.Contains(users, rcpt.user) {
+			users = append(users, rcpt.user)
+		}
+	}
+	return users
 }
 
 func (m *smtpSession) verdict(r *smtpRefusal) error {
@@ -93,8 +105,12 @@ func (m *smtpSession) acceptable() *smtpRefusal {
 	switch {
 	case errors.Is(m.spool.err, errTooBig):
 		return refuse(552, "5.3.4", errTooBig.Error())
-	case m.spool.err != nil:
+	case m.spool.err != nil && !errors.Is(m.spool.err, errLineEnd):
 		return refuse(452, "4.3.1", m.spool.err.Error())
+	case m.spool.err != nil || m.text.cr:
+		return refuse(554, "5.6.0", "CR or LF that stands alone in the text")
+	case m.text.longest > maxTextLine:
+		return refuse(554, "5.6.0", "line too long in the text")
 	}
 	h, err := message.ReadHeader(bufio.NewReader(m.spool.reader()))
 	if err != nil {
@@ -106,21 +122,26 @@ func (m *smtpSession) acceptable() *smtpRefusal {
 	return nil
 }
 
-// deliverTo puts the message, with its trace fields, into the user's INBOX.
-func (m *smtpSession) deliverTo(u *User) *smtpRefusal {
-	var addrs []string
-	for _, rcpt := range m.rcpt {
-		if rcpt.user == u {
-			addrs = append(addrs, rcpt.addr)
+// deliver puts the message, with its trace fields, into the INBOX of each of the users, or of none: who is told to try
+// again must not get it twice.
+func (m *smtpSession) deliver(users ...*User) *smtpRefusal {
+	mail := make([]delivery, len(users))
+	for i, u := range users {
+		var addrs []string
+		for _, rcpt := range m.rcpt {
+			if rcpt.user == u {
+				addrs = append(addrs, rcpt.addr)
+			}
 		}
+		mail[i] = delivery{u, io.MultiReader(strings.NewReader(m.trace(addrs)), m.spool.reader())}
 	}
-	body := io.MultiReader(strings.NewReader(m.trace(addrs)), m.spool.reader())
-	err := m.srv.append(m.ctx, u, body)
-	if err != nil {
-		m.log.Error("cannot store", "user", u.Name, "error", err)
+	if err := m.srv.deliver(m.ctx, mail); err != nil {
+		m.log.Error("cannot store", "error", err)
 		return refuse(451, "4.3.0", "cannot store the message")
 	}
-	m.log.Info("delivered", "user", u.Name, "from", m.mail.from, "to", addrs, "size", m.spool.size)
+	for _, u := range users {
+		m.log.Info("delivered", "to", u.Name, "from", m.mail.from, "size", m.spool.size)
+	}
 	return nil
 }
 

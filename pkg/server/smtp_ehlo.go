@@ -52,7 +52,7 @@ func (m *smtpSession) extensions() []string {
 	add("STARTTLS", "", !m.secure())
 	add("AUTH", strings.Join(mechanisms, " "), len(mechanisms) > 0 && m.user == nil)
 	add("REQUIRETLS", "", m.secure()) // RFC 8689 §2: only under TLS
-	add("LIMITS", fmt.Sprintf("RCPTMAX=%d", m.srv.options.MaxRcpt), true)
+	add("LIMITS", fmt.Sprintf("MAILMAX=%d RCPTMAX=%d", m.srv.options.MaxMail, m.srv.options.MaxRcpt), true)
 	add("HELP", "", true)
 	return list
 }

@@ -29,6 +29,10 @@ func (m *smtpSession) refused(r *smtpRefusal) error {
 
 // mailFrom is MAIL (RFC 5321 §4.1.1.2).
 func (m *smtpSession) mailFrom(arg string) error {
+	if m.mails++; m.has("LIMITS") && m.mails > m.srv.options.MaxMail {
+		m.quit = true
+		return m.reply(421, "4.5.3", "too many messages in a session")
+	}
 	mail, r := m.newMail(arg)
 	if r != nil {
 		return m.refused(r)
@@ -59,7 +63,7 @@ func (m *smtpSession) newMail(arg string) (*smtpMail, *smtpRefusal) {
 	if addr == "" {
 		return mail, nil
 	}
-	return mail, checkMailbox(addr, "5.1.7", mail.utf8)
+	return mail, checkMailbox(m.mailbox(addr), "5.1.7", mail.utf8)
 }
 
 // checkMailbox checks the address of a path.
@@ -91,16 +95,19 @@ func (m *smtpSession) mailParam(mail *smtpMail, p smtpParam) *smtpRefusal {
 		}
 	case p.name == "SMTPUTF8" && m.has("SMTPUTF8"):
 		mail.utf8, ok = true, !p.set
-	case p.name == "REQUIRETLS" && m.has("REQUIRETLS") && m.secure():
-		mail.requireTLS, ok = true, !p.set
+	case p.name == "REQUIRETLS" && m.has("REQUIRETLS"): // RFC 8689
+		if !m.secure() {
+			return refuse(530, "5.7.10", "REQUIRETLS needs TLS")
+		}
+		ok = !p.set // nothing goes on to another server from here
 	case p.name == "AUTH" && m.has("AUTH"): // RFC 4954 §5
-		ok = p.value == "<>" || isXtext(p.value)
+		_, ok = decodeXtext(p.value)
+		ok = ok || p.value == "<>"
 	case p.name == "RET" && m.has("DSN"):
-		mail.ret = strings.ToUpper(p.value)
-		ok = mail.ret == "FULL" || mail.ret == "HDRS"
+		ok = strings.EqualFold(p.value, "FULL") || strings.EqualFold(p.value, "HDRS")
 	case p.name == "ENVID" && m.has("DSN"):
-		mail.envid = p.value
-		ok = isXtext(p.value) && len(p.value) <= 100
+		mail.envid, ok = decodeXtext(p.value)
+		ok = ok && len(p.value) <= 100
 	default:
 		known = false
 	}

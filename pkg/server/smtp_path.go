@@ -112,21 +112,3 @@ func parseParam(word string) (smtpParam, error) {
 func notKeyword(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-')
 }
-
-// isXtext reports xtext of RFC 3461 §4.
-func isXtext(s string) bool {
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '+':
-			if i+2 >= len(s) || !isUpperHex(s[i+1]) || !isUpperHex(s[i+2]) {
-				return false
-			}
-			i += 2
-		case c < '!' || c > '~' || c == '=':
-			return false
-		}
-	}
-	return s != ""
-}
-
-func isUpperHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'A' && c <= 'F' }

@@ -1,6 +1,10 @@
 package server
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/mail-toolkit/mail/pkg/message"
+)
 
 // rcptTo is RCPT (RFC 5321 §4.1.1.3).
 func (m *smtpSession) rcptTo(arg string) error {
@@ -18,7 +22,8 @@ func (m *smtpSession) newRcpt(arg string) (rcpt smtpRcpt, _ *smtpRefusal) {
 		return rcpt, refuse(503, "5.5.1", "MAIL comes first")
 	case m.spool != nil:
 		return rcpt, refuse(503, "5.5.1", "the text has begun")
-	case len(m.rcpt) >= m.srv.options.MaxRcpt:
+	}
+	if m.rcpts++; m.rcpts > m.srv.options.MaxRcpt { // the refused ones count too (RFC 9422 §4.2)
 		return rcpt, refuse(452, "4.5.3", "too many recipients")
 	}
 	addr, params, err := parsePath(arg, "TO:")
@@ -32,9 +37,12 @@ func (m *smtpSession) newRcpt(arg string) (rcpt smtpRcpt, _ *smtpRefusal) {
 		}
 	}
 	if !strings.EqualFold(addr, "postmaster") { // the one name that needs no domain
-		if r := checkMailbox(addr, "5.1.3", m.mail.utf8); r != nil {
+		if r := checkMailbox(m.mailbox(addr), "5.1.3", m.mail.utf8); r != nil {
 			return rcpt, r
 		}
+	}
+	if m.submits() {
+		return rcpt, nil
 	}
 	if rcpt.user, err = m.srv.recipient(addr); err != nil {
 		return rcpt, refuse(550, "5.7.1", err.Error())
@@ -50,9 +58,13 @@ func (m *smtpSession) rcptParam(rcpt *smtpRcpt, p smtpParam) *smtpRefusal {
 		rcpt.notify = strings.ToUpper(p.value)
 		ok = isNotify(rcpt.notify)
 	case "ORCPT":
-		rcpt.orcpt = p.value
-		kind, addr, cut := strings.Cut(p.value, ";")
-		ok = cut && isAtom(kind) && isXtext(addr) && len(p.value) <= 500
+		kind, addr, _ := strings.Cut(p.value, ";")
+		text, printable := decodeXtext(addr)
+		if m.mail.utf8 && strings.EqualFold(kind, "utf-8") && !message.IsASCII(addr) { // RFC 6533 §3
+			text, printable = addr, true
+		}
+		rcpt.orcpt = kind + ";" + text
+		ok = isAtom(kind) && printable && len(p.value) <= 500
 	default:
 		known = false
 	}

@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +36,7 @@ const (
 		S: 250-ENHANCEDSTATUSCODES
 		S: 250-STARTTLS
 		S: 250-AUTH SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5
-		S: 250-LIMITS RCPTMAX=1000
+		S: 250-LIMITS MAILMAX=100000 RCPTMAX=1000
 		S: 250 HELP
 		`
 	stepEhlo = stepGreeting + "C: EHLO [127.0.0.1]\n" + stepEhloRest
@@ -142,6 +144,19 @@ func TestSMTPDialogues(t *testing.T) {
 		{"huge chunk size", stepEhlo + stepMail + stepRcpt + "C: BDAT 18446744073709551616 LAST\nS: 501 5.5.4 want BDAT size [LAST]\nEOF\n"},
 		{"big chunk size", stepEhlo + stepMail + stepRcpt + "C: BDAT 9223372036854775807 LAST\nS: 552 5.3.4 the message is far too big\nEOF\n"},
 		{"binary needs BDAT", stepEhlo + "C: MAIL FROM:<> BODY=BINARYMIME\nS: 250 2.1.0 sender accepted\n" + stepRcpt + "C: DATA\nS: 503 5.5.1 a binary message needs BDAT\n"},
+		{"chunk with bare LF", stepEhlo + stepMail + stepRcpt + `C> "BDAT 4\r\nx\ny\nBDAT 3\r\nabcBDAT 2 LAST\r\n\r\nNOOP\r\n"
+			S: 554 5.6.0 CR or LF that stands alone in the text
+			S: 503 5.5.1 MAIL comes first
+			S: 503 5.5.1 MAIL comes first
+			S: 250 2.0.0 ok
+			` + stepMail + stepRcpt + "C> \"BDAT 2 LAST\\r\\nx\\r\"\nS: 554 5.6.0 CR or LF that stands alone in the text\n" + stepQuit},
+		{"CRLF between chunks", stepEhlo + stepMail + stepRcpt + `C> "BDAT 2\r\nx\rBDAT 1\r\n\nBDAT 0 LAST\r\n"
+			S: 250 2.0.0 2 octets received
+			S: 250 2.0.0 1 octets received
+			S: 250 2.0.0 message accepted
+			` + stepQuit},
+		{"empty message in chunks", stepEhlo + stepMail + stepRcpt + "C: BDAT 0 LAST\nS: 250 2.0.0 message accepted\nC: BDAT 0 LAST\nS: 503 5.5.1 MAIL comes first\n" + stepQuit},
+		{"binary chunk", stepEhlo + "C: MAIL FROM:<> BODY=BINARYMIME\nS: 250 2.1.0 sender accepted\n" + stepRcpt + "C> \"BDAT 3 LAST\\r\\n\\n\\r\\n\"\nS: 250 2.0.0 message accepted\n" + stepQuit},
 		{"AUTH", stepEhlo + `C: AUTH
 			S: 501 5.5.4 AUTH needs a mechanism
 			C: AUTH X-NEW
@@ -202,7 +217,7 @@ func TestT9_StateAfterTLS(t *testing.T) {
 	if err != nil || !strings.HasPrefix(line, "250-AUTH OAUTHBEARER XOAUTH2 SCRAM-SHA-256-PLUS ") {
 		t.Errorf("got %q (%v), want AUTH on offer again: the login must not survive", line, err)
 	}
-	p.talk(srv, "S: 250-REQUIRETLS\nS: 250-LIMITS RCPTMAX=1000\nS: 250 HELP")
+	p.talk(srv, "S: 250-REQUIRETLS\nS: 250-LIMITS MAILMAX=100000 RCPTMAX=1000\nS: 250 HELP")
 
 	q := dialCore(t, srv.Addr("smtp"))
 	q.talk(srv, stepGreeting+"C: STARTTLS\nS: 220 2.0.0 go ahead\nC: NOOP")
@@ -225,7 +240,11 @@ func TestSMTPPaths(t *testing.T) {
 		{"body", "MAIL FROM:<a@b> BODY=9BIT", "501 "},
 		{"parameter twice", "MAIL FROM:<a@b> SIZE=1 SIZE=2", "501 "},
 		{"unknown parameter", "MAIL FROM:<a@b> X=1", "555 5.5.4"},
-		{"REQUIRETLS in cleartext", "MAIL FROM:<a@b> REQUIRETLS", "555 5.5.4"},
+		{"REQUIRETLS in cleartext", "MAIL FROM:<a@b> REQUIRETLS", "530 5.7.10"},
+		{"xtext with a line end", "MAIL FROM:<a@b> ENVID=a+0D+0Ab", "501 "},
+		{"xtext above ASCII", "MAIL FROM:<a@b> ENVID=+C3+A9", "501 "},
+		{"RCPT ORCPT with a line end", "RCPT TO:<bob@example.org> ORCPT=rfc822;a+0AX:", "501 "},
+		{"RCPT ORCPT in UTF-8", "RCPT TO:<bob@example.org> ORCPT=utf-8;é@b", "501 "},
 		{"SMTPUTF8 with a value", "MAIL FROM:<a@b> SMTPUTF8=1", "501 "},
 		{"xtext", "MAIL FROM:<a@b> ENVID=a+2b", "501 "},
 		{"two blanks", "MAIL FROM:<a@b>  SIZE=1", "501 "},
@@ -277,7 +296,9 @@ func TestSMTPDelivery(t *testing.T) {
 	srv := startCore(t, func(o *Options) { o.Now = testNow; o.Domains = []string{"example.org"} })
 	dialCore(t, srv.Addr("smtp")).talk(srv, stepEhlo+stepMail+stepRcpt+stepData+`C> "Subject: one\r\n\r\n..x\r\n\x00\xff\r\n.\r\n"
 		S: 250 2.0.0 message accepted
-		`+stepMail+`C: RCPT TO:<bob+tag@example.org>
+		C: MAIL FROM:<alice@example.org> BODY=BINARYMIME
+		S: 250 2.1.0 sender accepted
+		C: RCPT TO:<bob+tag@example.org>
 		S: 250 2.1.5 recipient accepted
 		C: RCPT TO:<nobody@example.org>
 		S: 250 2.1.5 recipient accepted
@@ -318,11 +339,43 @@ func TestSMTPLimits(t *testing.T) {
 		{"DATA above", stepMail + stepRcpt + stepData + fmt.Sprintf("C> %q\n", "\r\n"+text+"\r\n.\r\n") + "S: 552 5.3.4 the message is too big\n"},
 		{"BDAT above", stepMail + stepRcpt + fmt.Sprintf("C> %q\n", "BDAT 999\r\n"+text+"BDAT 2\r\nxxBDAT 3 LAST\r\nxxxNOOP\r\n") +
 			"S: 250 2.0.0 999 octets received\nS: 552 5.3.4 the message is too big\nS: 503 5.5.1 MAIL comes first\nS: 250 2.0.0 ok\n"},
-		{"recipients", stepMail + stepRcpt + stepRcpt + "C: RCPT TO:<a@b>\nS: 452 4.5.3 too many recipients\n"},
+		{"recipients", stepMail + stepRcpt + stepRcpt + "C: RCPT TO:<a@b>\nS: 452 4.5.3 too many recipients\nC: RSET\nS: 250 2.0.0 ok\n" + stepMail + stepRcpt},
+		{"refused recipients count", stepMail + "C: RCPT TO:<x>\nS: 501 5.1.3 bad address\n" + stepRcpt + "C: RCPT TO:<a@b>\nS: 452 4.5.3 too many recipients\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dialCore(t, srv.Addr("smtp")).talk(srv, hello+c.script+stepQuit)
 		})
+	}
+}
+
+// TestSMTPMailMax holds the number of transactions of a session: announced, and with refused ones counted.
+func TestSMTPMailMax(t *testing.T) {
+	srv := startCore(t, func(o *Options) { o.MaxMail = 2 })
+	const two = stepMail + "C: RSET\nS: 250 2.0.0 ok\nC: MAIL FROM:<x>\nS: 501 5.1.7 bad address\n"
+	dialCore(t, srv.Addr("smtp")).talk(srv, strings.Replace(stepEhlo, "MAILMAX=100000", "MAILMAX=2", 1)+two+
+		"C: MAIL FROM:<>\nS: 421 4.5.3 too many messages in a session\nEOF")
+	srv = startCore(t, func(o *Options) { o.MaxMail = 2; o.Without = []string{"LIMITS"} })
+	dialCore(t, srv.Addr("smtp")).talk(srv, stepHelo+two+stepMail+stepQuit)
+}
+
+// TestSMTPMistakes holds that a client that does not speak SMTP is sent away.
+func TestSMTPMistakes(t *testing.T) {
+	srv := startCore(t, nil)
+	out := smtpExchange(t, srv, "smtp", strings.Repeat("X\r\n", maxMistakes+20))
+	want := strings.Repeat("500 5.5.1 unknown command\r\n", maxMistakes+1) + "421 4.7.0 too many errors\r\n"
+	if !strings.HasSuffix(out, want) || strings.Count(out, "\n") != maxMistakes+3 {
+		t.Errorf("got %d lines, the last %q", strings.Count(out, "\n"), out[max(0, len(out)-100):])
+	}
+}
+
+// TestSMTPRequireTLS holds that REQUIRETLS is taken under TLS.
+func TestSMTPRequireTLS(t *testing.T) {
+	p := dialTLS(t, startCore(t, nil), "smtps")
+	p.send("EHLO x\r\nMAIL FROM:<a@b> REQUIRETLS\r\nRSET\r\nMAIL FROM:<a@b> REQUIRETLS=1\r\nQUIT\r\n")
+	out, err := io.ReadAll(p.r)
+	const want = "250 HELP\r\n250 2.1.0 sender accepted\r\n250 2.0.0 ok\r\n501 5.5.4 bad value of REQUIRETLS\r\n221 2.0.0 goodbye\r\n"
+	if err != nil || !strings.HasSuffix(string(out), want) {
+		t.Errorf("got %q (%v), want the end %q", out, err, want)
 	}
 }
 
@@ -513,11 +566,15 @@ func TestRequireLogin(t *testing.T) {
 // octets is a connection whose input is what was put into it.
 type octets struct {
 	net.Conn
-	in  []byte
-	one bool // an octet a read
+	in   []byte
+	next []byte // comes when in has been read
+	one  bool   // an octet a read
 }
 
 func (o *octets) Read(p []byte) (int, error) {
+	if len(o.in) == 0 {
+		o.in, o.next = o.next, nil
+	}
 	if len(o.in) == 0 {
 		return 0, io.EOF
 	}
@@ -528,6 +585,7 @@ func (o *octets) Read(p []byte) (int, error) {
 	o.in = o.in[n:]
 	return n, nil
 }
+func (*octets) Write(p []byte) (int, error) { return len(p), nil }
 func (*octets) SetDeadline(time.Time) error { return nil }
 func (*octets) Close() error                { return nil }
 
@@ -553,51 +611,102 @@ func strictText(stream string) (text string, rest int, bare bool) {
 	return "", 0, true
 }
 
-// TestD5_Exhaustive feeds all texts over CR, LF, dot and x of up to ten octets to the reader of DATA.
-func TestD5_Exhaustive(t *testing.T) {
-	longest := 10
-	if testing.Short() {
-		longest = 7
-	}
-	for _, one := range []bool{false, true} {
-		nc := &octets{one: one}
-		conn := wire.NewConn(nc, nil)
-		if one {
-			longest = 7
+// d5Session is a session in a transaction whose octets come from nc; after DATA everything else has been sent already.
+func d5Session(proto string, nc *octets, eom func(text string)) *smtpSession {
+	srv := &Server{options: Options{MaxMessage: 1000, MaxRcpt: 10, MaxMail: 10, Hostname: "mx"}, log: slog.New(slog.DiscardHandler)}
+	m := &smtpSession{session: &session{srv: srv, proto: proto, conn: wire.NewConn(nc, nil), log: srv.log}, lmtp: proto == "lmtp"}
+	srv.options.Faults = faultFunc(func(e Event) Strike {
+		if e.Command != "EOM" || m.acceptable() != nil {
+			return Strike{}
 		}
+		var text bytes.Buffer
+		_, _ = m.spool.reader().WriteTo(&text)
+		eom(text.String())
+		return Strike{Reply: "250 taken"}
+	})
+	return m
+}
+
+// TestD5_Exhaustive sends all texts over CR, LF, dot and x of up to ten octets to sessions in SMTP and LMTP, with the
+// end of a text and another command behind them, in one piece and octet by octet.
+func TestD5_Exhaustive(t *testing.T) {
+	for _, c := range []struct {
+		proto   string
+		one     bool
+		longest int
+	}{{"smtp", false, 10}, {"smtp", true, 7}, {"lmtp", false, 7}} {
+		if testing.Short() {
+			c.longest = min(c.longest, 7)
+		}
+		nc := &octets{one: c.one}
+		var texts []string
+		m := d5Session(c.proto, nc, func(text string) { texts = append(texts, text) })
 		count := 0
+		for n := 0; n <= c.longest; n++ {
+			text := make([]byte, n)
+			for i := range 1 << (2 * n) {
+				for j := range text {
+					text[j] = "\r\n.x"[i>>(2*j)&3]
+				}
+				texts = texts[:0]
+				checkD5(t, m, nc, string(text)+"\r\n.\r\nNOOP smuggled\r\n", &texts)
+				count++
+			}
+		}
+		t.Logf("%s: %d texts", c.proto, count)
+	}
+}
+
+// checkD5 runs DATA with everything up to its reply, and looks at what was taken as the text and what was left.
+func checkD5(t *testing.T, m *smtpSession, nc *octets, stream string, texts *[]string) {
+	want, rest, bare := strictText(stream)
+	m.mail, m.rcpt, m.mistakes = &smtpMail{from: "a@b"}, []smtpRcpt{{addr: "c@d"}}, 0
+	nc.in, nc.next = []byte("DATA\r\n"), []byte(stream)
+	err := m.command()
+	left := m.conn.Buffered() + len(nc.in)
+	switch {
+	case bare && (!errors.Is(err, errHangUp) || len(*texts) > 0):
+		t.Fatalf("%s %q: got %q, %v, want a refusal that ends the session", m.proto, stream, *texts, err)
+	case !bare && (err != nil || len(*texts) != 1 || (*texts)[0] != want || left != rest):
+		t.Fatalf("%s %q: got %q with %d left (%v), want %q with %d", m.proto, stream, *texts, left, err, want, rest)
+	}
+	nc.in, nc.next = nil, nil
+	if n := m.conn.Buffered(); n > 0 {
+		_ = m.conn.ReadFull(make([]byte, n))
+	}
+	m.reset()
+}
+
+// TestD5_Chunks sends all texts of up to six octets as one chunk and as two: a message that is not binary has the line
+// ends of DATA, whatever it has the session goes on behind the chunk, and a dot means nothing.
+func TestD5_Chunks(t *testing.T) {
+	const longest = 6
+	for _, binary := range []bool{false, true} {
+		nc := &octets{}
+		var texts []string
+		m := d5Session("smtp", nc, func(text string) { texts = append(texts, text) })
 		for n := 0; n <= longest; n++ {
 			text := make([]byte, n)
 			for i := range 1 << (2 * n) {
 				for j := range text {
 					text[j] = "\r\n.x"[i>>(2*j)&3]
 				}
-				checkD5(t, conn, nc, string(text)+"\r\n.\r\n")
-				count++
+				for cut := range n + 1 {
+					texts = texts[:0]
+					m.mail, m.rcpt, m.mistakes = &smtpMail{from: "a@b", binary: binary}, []smtpRcpt{{addr: "c@d"}}, 0
+					nc.in = fmt.Appendf(nil, "BDAT %d\r\n%sBDAT %d LAST\r\n%sNOOP\r\n", cut, text[:cut], n-cut, text[cut:])
+					for range 3 {
+						if err := m.command(); err != nil {
+							t.Fatalf("%q cut at %d: %v", text, cut, err)
+						}
+					}
+					ok := binary || !strings.ContainsAny(strings.ReplaceAll(string(text), "\r\n", ""), "\r\n")
+					if left := m.conn.Buffered() + len(nc.in); left > 0 || ok && !slices.Equal(texts, []string{string(text)}) || !ok && len(texts) > 0 {
+						t.Fatalf("%q cut at %d, binary %v: got %q with %d left", text, cut, binary, texts, left)
+					}
+				}
 			}
 		}
-		t.Logf("%d texts", count)
-	}
-}
-
-func checkD5(t *testing.T, conn *wire.Conn, nc *octets, stream string) {
-	want, rest, bare := strictText(stream)
-	nc.in = []byte(stream)
-	var got bytes.Buffer
-	var in textSink
-	in.spool = &spool{srv: &Server{options: Options{MaxMessage: 1000}}}
-	_, err := conn.DotReader().WriteTo(&in)
-	left := conn.Buffered() + len(nc.in)
-	_, _ = in.spool.reader().WriteTo(&got)
-	switch {
-	case bare && !errors.Is(err, errLineEnd):
-		t.Fatalf("%q: got %q, %v, want a refusal", stream, got.String(), err)
-	case !bare && (err != nil || got.String() != want || left != rest):
-		t.Fatalf("%q: got %q with %d left (%v), want %q with %d", stream, got.String(), left, err, want, rest)
-	}
-	nc.in = nil
-	if n := conn.Buffered(); n > 0 {
-		_ = conn.ReadFull(make([]byte, n))
 	}
 }
 
@@ -680,18 +789,18 @@ for mechanism in ("auth_plain", "auth_login", "auth_cram_md5"):
 `
 
 // benchmarkSMTP sends the text over and over; each message is expunged before the next, outside of the measured time.
-func benchmarkSMTP(b *testing.B, begin func(size int) string, text []byte, end string) {
+func benchmarkSMTP(b *testing.B, mail, begin string, text []byte, end string) {
 	srv := startCore(b, func(o *Options) { o.Timeout = time.Minute })
 	p := dialCore(b, srv.Addr("smtp"))
-	p.talk(srv, stepHelo)
+	p.talk(srv, stepEhlo)
 	_ = p.nc.SetDeadline(time.Time{})
 	box := inboxBox(b, srv, "bob")
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		p.talk(srv, stepMail+stepRcpt)
-		p.send(begin(len(text)))
-		if begin(0)[0] == 'D' {
+		p.talk(srv, mail+stepRcpt)
+		p.send(begin)
+		if begin[0] == 'D' {
 			p.talk(srv, "S: 354 go ahead, end with a dot")
 		}
 		if _, err := p.nc.Write(text); err != nil {
@@ -720,19 +829,30 @@ func inboxBox(t testing.TB, srv *Server, user string) Mailbox {
 }
 
 func BenchmarkSMTPData100MB(b *testing.B) {
+	benchmarkSMTP(b, stepMail, "DATA\r\n", bigText(), ".\r\n")
+}
+
+// bigText is 100 MB of lines such as base64 has.
+func bigText() []byte {
 	line := strings.Repeat("0123456789abcde", 5) + "x\r\n"
-	text := []byte("Subject: big\r\n\r\n" + strings.Repeat(line, 100_000_000/len(line)))
-	benchmarkSMTP(b, func(int) string { return "DATA\r\n" }, text, ".\r\n")
+	return []byte("Subject: big\r\n\r\n" + strings.Repeat(line, 100_000_000/len(line)))
 }
 
 func BenchmarkSMTPBdat100MB(b *testing.B) {
-	text := []byte("Subject: big\r\n\r\n" + strings.Repeat("0123456789abcde\n", 100_000_000/16))
-	benchmarkSMTP(b, func(n int) string { return fmt.Sprintf("BDAT %d LAST\r\n", n) }, text, "")
+	for _, c := range []struct {
+		name, mail string
+		text       []byte
+	}{
+		{"text", stepMail, bigText()},
+		{"binary", strings.Replace(stepMail, ">\n", "> BODY=BINARYMIME\n", 1), bytes.Repeat([]byte("0123456789abcde\n"), 100_000_000/16)},
+	} {
+		b.Run(c.name, func(b *testing.B) { benchmarkSMTP(b, c.mail, fmt.Sprintf("BDAT %d LAST\r\n", len(c.text)), c.text, "") })
+	}
 }
 
 func BenchmarkSMTPSmall(b *testing.B) {
 	text := []byte("Subject: small\r\n\r\n" + strings.Repeat("0123456789\r\n", 80))
-	benchmarkSMTP(b, func(n int) string { return fmt.Sprintf("BDAT %d LAST\r\n", n) }, text, "")
+	benchmarkSMTP(b, stepMail, fmt.Sprintf("BDAT %d LAST\r\n", len(text)), text, "")
 }
 
 // FuzzSMTP feeds whole sessions to the server: it answers with complete lines, and ends.
@@ -761,3 +881,14 @@ type recorder struct {
 
 func (r *recorder) Write(p []byte) (int, error) { return r.out.Write(p) }
 func (*recorder) RemoteAddr() net.Addr          { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+
+func BenchmarkTextChecker(b *testing.B) {
+	text := bigText()[:64<<10]
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		var c textChecker
+		if err := c.check(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -72,6 +72,9 @@ type Account interface {
 	// Subscribe sets or clears the subscription of a mailbox. A subscription
 	// outlives its mailbox and can be cleared without it.
 	Subscribe(name string, on bool) error
+	// Subscribed returns the names that are subscribed to, sorted, also those of which
+	// there is no mailbox. The slice belongs to the caller.
+	Subscribed() []string
 	// Copy copies messages with flags, date and ID: all or, after an error, none.
 	// UIDs that do not exist are left out (RFC 9051 §6.4.7); the result is in
 	// ascending order. Both mailboxes must be of this account; they may be the same.
@@ -89,6 +92,7 @@ type MailboxInfo struct {
 	Subscribed  bool
 	HasChildren bool
 	NoSelect    bool // there is no such mailbox, only mailboxes below it
+	Lost        bool // there is nothing of that name but a subscription; never set by List
 }
 
 // CopiedUID maps the UID of a message to that of its copy.

@@ -50,6 +50,9 @@ type accountKeeper interface {
 	rename(boxes []*mailbox, names []string) (done int, err error)
 	// settle makes special uses and subscriptions last.
 	settle(a *account) error
+	// settleRenamed is settle after rename, which made sure of them: if it fails now it is
+	// done before the next change.
+	settleRenamed(a *account)
 	// take reads a body to its end and keeps it until it is appended or dropped.
 	take(r io.Reader, date time.Time) (payload, int64, error)
 	// link makes a second payload of the same octets; the mailbox that holds body is
@@ -252,25 +255,37 @@ func (a *account) Create(name, specialUse string) error {
 	if a.boxes[name] != nil {
 		return fmt.Errorf("%q: %w", name, ErrMailboxExists)
 	}
-	if err := a.makeParents(name); err != nil {
+	made, err := a.makeAll(append(parents(name), name))
+	if err != nil {
 		return err
 	}
-	if err := a.make(name, use); err != nil {
-		return err
-	}
+	a.boxes[name].use = use
 	if err := a.keep.settle(a); err != nil {
-		return errors.Join(err, a.unmake(name))
+		return errors.Join(err, a.unmakeAll(made))
 	}
 	return nil
 }
 
-func (a *account) makeParents(name string) error {
-	for _, above := range parents(name) {
-		if err := a.make(above, ""); err != nil {
-			return err
+// makeAll makes those of the mailboxes that are missing: all or, after an error, none.
+func (a *account) makeAll(names []string) (made []string, err error) {
+	for _, name := range names {
+		if a.boxes[name] != nil {
+			continue
 		}
+		if err := a.make(name, ""); err != nil {
+			return nil, errors.Join(err, a.unmakeAll(made))
+		}
+		made = append(made, name)
 	}
-	return nil
+	return made, nil
+}
+
+func (a *account) unmakeAll(names []string) error {
+	var errs []error
+	for _, name := range slices.Backward(names) {
+		errs = append(errs, a.unmake(name))
+	}
+	return errors.Join(errs...)
 }
 
 // Delete implements Account.
@@ -350,25 +365,27 @@ func (a *account) Rename(from, to string) error {
 			return err // too long
 		}
 	}
-	if err := a.makeParents(to); err != nil {
+	made, err := a.makeAll(parents(to))
+	if err != nil {
 		return err
 	}
-	return a.renameAll(names, fresh)
+	if err := a.renameAll(names, fresh); err != nil {
+		return errors.Join(err, a.unmakeAll(made))
+	}
+	return nil
 }
 
 // renameInbox moves what is in INBOX to a new mailbox.
 func (a *account) renameInbox(to string) error {
-	if err := a.makeParents(to); err != nil {
-		return err
-	}
-	if err := a.make(to, ""); err != nil {
-		return err
-	}
-	_, err := a.transfer(context.Background(), transfer{from: a.boxes[inbox], to: a.boxes[to], all: true, move: true})
+	made, err := a.makeAll(append(parents(to), to))
 	if err != nil {
-		return errors.Join(err, a.unmake(to))
+		return err
 	}
-	return a.keep.settle(a)
+	_, err = a.transfer(context.Background(), transfer{from: a.boxes[inbox], to: a.boxes[to], all: true, move: true})
+	if err != nil && !errors.Is(err, errUnsure) {
+		err = errors.Join(err, a.unmakeAll(made))
+	}
+	return err
 }
 
 // renameAll renames mailboxes; names and fresh are in the same order.
@@ -390,7 +407,8 @@ func (a *account) renameAll(names, fresh []string) error {
 		}
 		m.notify()
 	}
-	return errors.Join(err, a.keep.settle(a))
+	a.keep.settleRenamed(a)
+	return err
 }
 
 // lockAll locks mailboxes in the one order that cannot dead-lock.
@@ -445,6 +463,13 @@ func (a *account) Subscribe(name string, on bool) error {
 	return nil
 }
 
+// Subscribed implements Account.
+func (a *account) Subscribed() []string {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return slices.SortedFunc(maps.Keys(a.subs), compareNames)
+}
+
 // transfer is a copy or a move.
 type transfer struct {
 	from, to *mailbox
@@ -495,13 +520,15 @@ func (a *account) transfer(ctx context.Context, t transfer) ([]CopiedUID, error)
 	if !t.move {
 		return copied, nil
 	}
-	if _, err := t.from.expunge(uids); err != nil { // nothing moved, then: take the copies back
+	if _, err := t.from.expunge(uids); errors.Is(err, errUnsure) {
+		return nil, err // the copies may be all that is left after the next start
+	} else if err != nil { // nothing moved, then: take the copies back
 		fresh := make([]uint32, len(in))
 		for i := range in {
 			fresh[i] = in[i].info.UID
 		}
-		_, uerr := t.to.expunge(fresh)
-		return nil, errors.Join(err, uerr)
+		t.to.takeBack(fresh)
+		return nil, err
 	}
 	return copied, nil
 }

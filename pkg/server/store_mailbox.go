@@ -29,6 +29,9 @@ type folder interface {
 	append(modSeq uint64, messages []incoming) error
 	setFlags(modSeq uint64, changed []incoming) error
 	expunge(modSeq uint64, uids []uint32, bodies []payload) error
+	// takeBack is expunge of messages that were added a moment ago and not acknowledged.
+	// What fails of it now is done before the next change.
+	takeBack(modSeq uint64, uids []uint32, bodies []payload)
 	open(body payload) (Body, error)
 	// rescan looks for changes by other programs, cheaply if there are none. With
 	// force it looks in any case.
@@ -54,6 +57,9 @@ type mailbox struct {
 	acct   *account
 	serial uint64 // order in which mailboxes are locked
 	use    string // special use; guarded by the account's lock
+
+	queueMu sync.Mutex  // guards queue
+	queue   []*arriving // waiting to be added together
 
 	mu       sync.Mutex // guards the rest
 	keep     folder
@@ -134,23 +140,76 @@ func (m *mailbox) Append(ctx context.Context, messages []NewMessage) ([]MessageI
 	if err != nil {
 		return nil, err
 	}
+	return m.publish(ctx, in)
+}
+
+// arriving is messages that were taken and are about to be added.
+type arriving struct {
+	ctx   context.Context
+	in    []incoming
+	infos []MessageInfo
+	err   error
+	done  bool
+}
+
+// publish adds what takeAll has taken. After an error it is dropped. Whoever gets the
+// lock of the mailbox first adds what all others who wait have brought, so that the disk
+// is waited for once.
+func (m *mailbox) publish(ctx context.Context, in []incoming) ([]MessageInfo, error) {
+	own := &arriving{ctx: ctx, in: in}
+	m.queueMu.Lock()
+	m.queue = append(m.queue, own)
+	m.queueMu.Unlock()
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err = m.usable(); err == nil {
-		err = ctx.Err()
+	if !own.done {
+		m.addQueue()
 	}
-	if err == nil {
-		err = m.add(in)
-	}
-	if err != nil {
+	m.mu.Unlock()
+	if own.err != nil {
 		m.acct.drop(in)
-		return nil, err
 	}
-	out := make([]MessageInfo, len(in))
-	for i := range in {
-		out[i] = in[i].info
+	return own.infos, own.err
+}
+
+// addQueue adds what is waiting. The lock is held.
+func (m *mailbox) addQueue() {
+	m.queueMu.Lock()
+	queue := m.queue
+	m.queue = nil
+	m.queueMu.Unlock()
+	var fit []*arriving
+	for _, one := range queue {
+		one.done = true
+		if one.err = m.usable(); one.err == nil {
+			one.err = one.ctx.Err()
+		}
+		if one.err == nil {
+			fit = append(fit, one)
+		}
 	}
-	return out, nil
+	err := m.addTogether(fit)
+	for _, one := range fit {
+		one.err = err
+	}
+}
+
+// addTogether adds all or, after an error, none.
+func (m *mailbox) addTogether(fit []*arriving) error {
+	var all []incoming
+	for _, one := range fit {
+		all = append(all, one.in...)
+	}
+	if err := m.add(all); err != nil {
+		return err
+	}
+	for _, one := range fit {
+		one.infos = make([]MessageInfo, len(one.in))
+		for i := range one.infos {
+			one.infos[i] = all[i].info
+		}
+		all = all[len(one.in):]
+	}
+	return nil
 }
 
 // takeAll reads the bodies of new messages.
@@ -350,15 +409,33 @@ func (m *mailbox) expunge(uids []uint32) ([]uint32, error) {
 	if len(found) == 0 {
 		return nil, nil
 	}
-	bodies := make([]payload, len(found))
-	for i, uid := range found {
-		bodies[i] = m.bodies[uid]
-	}
-	modSeq := m.modSeq + 1
-	if err := m.keep.expunge(modSeq, found, bodies); err != nil {
+	if err := m.keep.expunge(m.modSeq+1, found, m.bodiesOf(found)); err != nil {
 		return nil, err
 	}
-	m.modSeq = modSeq
+	m.forget(found, at)
+	return found, nil
+}
+
+// takeBack removes messages that were added and will not be acknowledged. The lock is
+// held.
+func (m *mailbox) takeBack(uids []uint32) {
+	if found, at := m.existing(uids); len(found) > 0 && m.usable() == nil {
+		m.keep.takeBack(m.modSeq+1, found, m.bodiesOf(found))
+		m.forget(found, at)
+	}
+}
+
+func (m *mailbox) bodiesOf(uids []uint32) []payload {
+	bodies := make([]payload, len(uids))
+	for i, uid := range uids {
+		bodies[i] = m.bodies[uid]
+	}
+	return bodies
+}
+
+// forget takes messages out of memory; at is where they are.
+func (m *mailbox) forget(found []uint32, at []int) {
+	m.modSeq++
 	rest := make([]MessageInfo, 0, len(m.list)-len(found)+8)
 	last := 0
 	for _, i := range at {
@@ -369,10 +446,9 @@ func (m *mailbox) expunge(uids []uint32) ([]uint32, error) {
 	m.list, m.shared = append(rest, m.list[last:]...), false
 	for _, uid := range found {
 		delete(m.bodies, uid)
-		m.vanished = append(m.vanished, expunged{uid, modSeq})
+		m.vanished = append(m.vanished, expunged{uid, m.modSeq})
 	}
 	m.notify()
-	return found, nil
 }
 
 // Vanished implements Mailbox.

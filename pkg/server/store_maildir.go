@@ -28,6 +28,7 @@ import (
 // not happen any more, at the next start.
 const (
 	lockName      = "mail-lock"
+	intentsFile   = ".mail-deliveries"
 	nameFile      = "mail-name"     // in a folder: the name of the mailbox if the folder does not tell
 	folderMark    = "maildirfolder" // in a folder: an empty file, says Maildir++
 	tempPrefix    = "mail."
@@ -51,7 +52,9 @@ const (
 // Other programs may read, add, remove and flag messages meanwhile as they do in
 // any Maildir; Mailbox and State take that up. Mailboxes that they make are seen
 // at the next start.
-func OpenMaildir(dir string) (Store, error) {
+func OpenMaildir(dir string) (Store, error) { return openMaildir(dir, nil) }
+
+func openMaildir(dir string, fault diskFault) (Store, error) {
 	if err := os.Mkdir(dir, modeDirectory); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
@@ -59,12 +62,17 @@ func OpenMaildir(dir string) (Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	lock, err := lockFile(root, lockName)
+	d := &disk{root: root, fault: fault}
+	lock, err := lockFile(d, lockName)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), root.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), d.close())
 	}
-	keep := &maildirStore{root: root, lock: lock, host: hostName()}
-	return &localStore{keep: keep, accounts: map[string]*account{}}, nil
+	keep := &maildirStore{disk: d, lock: lock, host: hostName()}
+	s := &localStore{keep: keep, accounts: map[string]*account{}}
+	if err := keep.openIntents(s); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), s.Close())
+	}
+	return s, nil
 }
 
 // hostName is the name of this host as Maildir wants it in file names.
@@ -84,45 +92,40 @@ func hostName() string {
 
 // maildirStore is the directory of a store.
 type maildirStore struct {
-	root *os.Root
-	lock *os.File
-	host string
+	disk    *disk
+	lock    *diskFile
+	host    string
+	intents *intents
 }
 
-func (s *maildirStore) close() error { return errors.Join(s.root.Close(), s.lock.Close()) }
+func (s *maildirStore) close() error {
+	return errors.Join(s.intents.close(), s.disk.close(), s.lock.Close())
+}
 
 // account opens the directory of a user.
 func (s *maildirStore) account(a *account) (fresh bool, err error) {
 	dir := userFolder(a.user)
-	if err := makeFolder(s.root, dir); err != nil {
+	if err := s.disk.makeFolder(dir); err != nil {
 		return false, err
 	}
-	if err := syncFolder(s.root, "."); err != nil {
+	if err := s.disk.sync("."); err != nil {
 		return false, err
 	}
-	root, err := s.root.OpenRoot(dir)
+	d, err := s.disk.openRoot(dir)
 	if err != nil {
 		return false, err
 	}
-	k := &maildirAccount{root: root, host: s.host}
-	if k.journal, err = openJournal(root, accountFile, k.replay); err != nil {
-		return false, errors.Join(err, root.Close())
+	k := &maildirAccount{disk: d, host: s.host}
+	if k.journal, err = openJournal(d, accountFile, k.replay); err != nil {
+		return false, errors.Join(err, d.close())
 	}
 	a.keep = k
 	return !k.settled, k.open(a)
 }
 
-// makeFolder makes a directory unless it is there.
-func makeFolder(root *os.Root, dir string) error {
-	if err := root.Mkdir(dir, modeDirectory); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
-}
-
 // maildirAccount is the directory of a user.
 type maildirAccount struct {
-	root    *os.Root
+	disk    *disk
 	host    string
 	journal *journal
 	last    accountRecord // as of the journal
@@ -177,13 +180,13 @@ func (k *maildirAccount) open(a *account) error {
 		}
 	}
 	for _, m := range a.boxes {
-		if err := m.keep.(*maildirFolder).start(m); err != nil {
+		if err := m.keep.(*maildirFolder).endMove(a); err != nil {
 			return fmt.Errorf("mailbox %q: %w", m.name, err)
 		}
 	}
 	for _, m := range a.boxes {
-		if err := m.keep.(*maildirFolder).endMove(a); err != nil {
-			return err
+		if err := m.keep.(*maildirFolder).start(m); err != nil {
+			return fmt.Errorf("mailbox %q: %w", m.name, err)
 		}
 	}
 	if k.settled && a.boxes[inbox] == nil { // its files are gone
@@ -207,7 +210,7 @@ func (k *maildirAccount) tidy() error {
 	}
 	for _, name := range names {
 		if strings.HasPrefix(name, trashPrefix) {
-			if err := k.root.RemoveAll(name); err != nil {
+			if err := k.disk.removeAll(name); err != nil {
 				return err
 			}
 		}
@@ -217,7 +220,7 @@ func (k *maildirAccount) tidy() error {
 
 // list returns the names in a directory, sorted.
 func (k *maildirAccount) list(dir string) ([]string, error) {
-	d, err := k.root.Open(dir)
+	d, err := k.disk.open(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +238,7 @@ func (k *maildirAccount) openMailbox(a *account, dir string) error {
 	} else if name, ok = k.nameOf(dir); !ok || a.boxes[name] != nil {
 		return nil
 	}
-	if st, err := k.root.Lstat(path.Join(dir, dirCur)); err != nil || !st.IsDir() {
+	if st, err := k.disk.lstat(path.Join(dir, dirCur)); err != nil || !st.IsDir() {
 		return nil
 	}
 	m := a.blankMailbox(name, k.last.SpecialUse[name])
@@ -258,7 +261,10 @@ func (k *maildirAccount) nameOf(dir string) (string, bool) {
 	if !strings.HasPrefix(dir, ".") || !strings.Contains(dir, digestMark) {
 		return "", false
 	}
-	f, err := k.root.Open(path.Join(dir, nameFile))
+	f, err := k.disk.open(path.Join(dir, nameFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return dir[1:], true
+	}
 	if err != nil {
 		return "", false
 	}
@@ -268,7 +274,10 @@ func (k *maildirAccount) nameOf(dir string) (string, bool) {
 		return "", false
 	}
 	name, err := canonicalName(string(b))
-	return name, err == nil && name != inbox && folderName(name) == dir
+	if err != nil || name == inbox {
+		name = dir[1:] // better than a mailbox that is not seen
+	}
+	return name, true
 }
 
 // cleanTemp removes messages that were never added.
@@ -279,7 +288,7 @@ func (k *maildirAccount) cleanTemp() error {
 	}
 	for _, name := range names {
 		if strings.HasPrefix(name, tempPrefix) {
-			err = errors.Join(err, k.root.Remove(path.Join(dirTmp, name)))
+			err = errors.Join(err, k.disk.remove(path.Join(dirTmp, name)))
 		}
 	}
 	return err
@@ -305,15 +314,18 @@ func (k *maildirAccount) create(m *mailbox) (folder, error) {
 func (k *maildirAccount) remove(m *mailbox) error {
 	f := m.keep.(*maildirFolder)
 	trash := trashPrefix + newID('D')
-	if err := k.root.Rename(f.dir, trash); err != nil {
+	if err := k.disk.rename(f.dir, trash); err != nil {
 		return err
 	}
-	err := errors.Join(syncFolder(k.root, "."), f.close())
-	_ = k.root.RemoveAll(trash) // or at the next start
-	return err
+	if err := k.disk.sync("."); err != nil {
+		return errors.Join(err, k.disk.rename(trash, f.dir))
+	}
+	_ = f.close()               // nothing is in it that counts
+	_ = k.disk.removeAll(trash) // or at the next start
+	return nil
 }
 
-// rename renames folders.
+// rename renames folders. After an error they get their names back.
 func (k *maildirAccount) rename(boxes []*mailbox, names []string) (int, error) {
 	r := &renaming{New: names}
 	for i, m := range boxes {
@@ -324,13 +336,29 @@ func (k *maildirAccount) rename(boxes []*mailbox, names []string) (int, error) {
 	if err := k.journal.write(accountRecord{Renaming: r}); err != nil {
 		return 0, err
 	}
-	for i, m := range boxes {
-		if err := k.renameFolder(r.From[i], r.To[i], names[i]); err != nil {
-			return i, err
-		}
-		m.keep.(*maildirFolder).dir = r.To[i]
+	done, err := k.renameFolders(r)
+	if err == nil {
+		err = k.disk.sync(".")
 	}
-	return len(boxes), syncFolder(k.root, ".")
+	for err != nil && done > 0 && k.renameFolder(r.To[done-1], r.From[done-1], r.Old[done-1]) == nil {
+		done--
+	}
+	if err != nil {
+		k.journal.undo(accountRecord{})
+	}
+	for i, m := range boxes[:done] {
+		m.keep.(*maildirFolder).moveTo(r.To[i])
+	}
+	return done, err
+}
+
+func (k *maildirAccount) renameFolders(r *renaming) (done int, err error) {
+	for i, from := range r.From {
+		if err := k.renameFolder(from, r.To[i], r.New[i]); err != nil {
+			return i, errors.Join(err, k.writeName(from, from, r.Old[i]))
+		}
+	}
+	return len(r.From), nil
 }
 
 // resume ends renaming that was cut short.
@@ -339,7 +367,7 @@ func (k *maildirAccount) resume(r *renaming) error {
 		return fs.ErrInvalid
 	}
 	for i, from := range r.From {
-		if _, err := k.root.Lstat(from); err == nil {
+		if _, err := k.disk.lstat(from); err == nil {
 			if err := k.renameFolder(from, r.To[i], r.New[i]); err != nil {
 				continue // it keeps its name
 			}
@@ -352,14 +380,14 @@ func (k *maildirAccount) resume(r *renaming) error {
 			k.last.Subscriptions[at] = r.New[i]
 		}
 	}
-	return syncFolder(k.root, ".")
+	return k.disk.sync(".")
 }
 
 func (k *maildirAccount) renameFolder(from, to, name string) error {
 	if err := k.writeName(from, to, name); err != nil {
 		return err
 	}
-	return k.root.Rename(from, to)
+	return k.disk.rename(from, to)
 }
 
 // writeName writes the name of a mailbox into its folder if the name that the
@@ -368,11 +396,21 @@ func (k *maildirAccount) writeName(dir, final, name string) error {
 	if !strings.Contains(final, digestMark) {
 		return nil
 	}
-	return k.root.WriteFile(path.Join(dir, nameFile), []byte(name), 0o600)
+	return k.disk.writeFile(path.Join(dir, nameFile), []byte(name))
 }
 
 // settle writes special uses and subscriptions.
 func (k *maildirAccount) settle(a *account) error {
+	if k.journal.long() {
+		return k.journal.replace([]any{k.settlement(a)})
+	}
+	return k.journal.write(k.settlement(a))
+}
+
+// settleRenamed writes it too. Until it is there the record of the renaming stands.
+func (k *maildirAccount) settleRenamed(a *account) { k.journal.undo(k.settlement(a)) }
+
+func (k *maildirAccount) settlement(a *account) accountRecord {
 	r := accountRecord{Validity: a.validity, Settled: true, SpecialUse: map[string]string{}}
 	for name, m := range a.boxes {
 		if m.use != "" {
@@ -380,19 +418,10 @@ func (k *maildirAccount) settle(a *account) error {
 		}
 	}
 	r.Subscriptions = slices.Sorted(maps.Keys(a.subs))
-	if k.journal.lines < journalSlack {
-		return k.journal.write(r)
-	}
-	j, err := replaceJournal(k.root, accountFile, []any{r})
-	if err != nil {
-		return err
-	}
-	err = errors.Join(k.journal.close(), syncFolder(k.root, "."))
-	k.journal = j
-	return err
+	return r
 }
 
-func (k *maildirAccount) close() error { return errors.Join(k.journal.close(), k.root.Close()) }
+func (k *maildirAccount) close() error { return errors.Join(k.journal.close(), k.disk.close()) }
 
 // mailFile is the file of a message.
 type mailFile struct {
@@ -440,11 +469,8 @@ func (k *maildirAccount) take(r io.Reader, date time.Time) (payload, int64, erro
 		f.base += wireMark
 	}
 	temp := path.Join(dirTmp, f.name())
-	if err := k.writeTemp(temp, sp); err != nil {
-		return nil, 0, errors.Join(err, ignoreMissing(k.root.Remove(temp)))
-	}
-	if err := k.root.Chtimes(temp, date, date); err != nil {
-		return nil, 0, errors.Join(err, k.root.Remove(temp))
+	if err := k.writeTemp(temp, sp, date); err != nil {
+		return nil, 0, errors.Join(err, ignoreMissing(k.disk.remove(temp)))
 	}
 	return f, sp.WireSize(), nil
 }
@@ -455,8 +481,8 @@ func (k *maildirAccount) newBase() string {
 	return strconv.FormatInt(time.Now().Unix(), 10) + "." + newID('R') + "." + k.host
 }
 
-func (k *maildirAccount) writeTemp(temp string, sp *store.Spool) (err error) {
-	w, err := k.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+func (k *maildirAccount) writeTemp(temp string, sp *store.Spool, date time.Time) (err error) {
+	w, err := k.disk.openFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return err
 	}
@@ -466,6 +492,9 @@ func (k *maildirAccount) writeTemp(temp string, sp *store.Spool) (err error) {
 		r = sp.Wire()
 	}
 	if _, err := io.CopyBuffer(struct{ io.Writer }{w}, r, make([]byte, firstChunk)); err != nil {
+		return err
+	}
+	if err := k.disk.chtimes(temp, date); err != nil {
 		return err
 	}
 	return w.Sync()
@@ -479,23 +508,26 @@ func (k *maildirAccount) link(from folder, body payload) (payload, error) {
 		f.base += old.base[i:] // size and mark go along
 	}
 	source, temp := from.(*maildirFolder).path(old), path.Join(dirTmp, f.name())
-	err := k.root.Link(source, temp)
+	err := k.disk.link(source, temp)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", source, ErrNoMessage)
 	}
 	if err != nil {
 		err = k.copyFile(source, temp)
 	}
-	return f, err
+	if err != nil {
+		return nil, errors.Join(err, ignoreMissing(k.disk.remove(temp)))
+	}
+	return f, nil
 }
 
 func (k *maildirAccount) copyFile(source, temp string) (err error) {
-	r, err := k.root.Open(source)
+	r, err := k.disk.open(source)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	w, err := k.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	w, err := k.disk.openFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return err
 	}
@@ -509,13 +541,6 @@ func (k *maildirAccount) copyFile(source, temp string) (err error) {
 // drop removes a file that is in tmp yet.
 func (k *maildirAccount) drop(body payload) {
 	if f := body.(*mailFile); f.sub == dirTmp {
-		_ = k.root.Remove(path.Join(dirTmp, f.name())) // or at the next start
+		_ = k.disk.remove(path.Join(dirTmp, f.name())) // or at the next start
 	}
-}
-
-func ignoreMissing(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }

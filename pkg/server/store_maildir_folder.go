@@ -27,7 +27,7 @@ type maildirFolder struct {
 
 	times    [2]time.Time        // of cur and new, as far as their content is known
 	rescanAt time.Time           // when to read them again though times fits, zero for not
-	dying    map[string]struct{} // while opening: files that the last record expunged
+	dying    map[string]struct{} // files of messages that are gone, which are yet to be removed
 	moved    record              // while opening: the last record, if it adds messages
 }
 
@@ -39,54 +39,67 @@ func (f *maildirFolder) path(file *mailFile) string {
 	return path.Join(f.dir, file.sub, file.name())
 }
 
+// moveTo notes that the directory has another name.
+func (f *maildirFolder) moveTo(dir string) {
+	f.dir, f.journal.path = dir, path.Join(dir, journalFile)
+}
+
 // make makes the directory of a new mailbox, which appears complete. That of INBOX
 // is there already.
 func (f *maildirFolder) make(m *mailbox) error {
-	final := f.dir
-	if m.name != inbox {
-		f.dir = trashPrefix + newID('N')
-		defer func() { f.dir = final }()
-		if err := f.acct.root.Mkdir(f.dir, modeDirectory); err != nil {
-			return err
-		}
+	if m.name == inbox {
+		return f.fillFolder(m, f.dir)
 	}
-	err := f.fillFolder(m, final)
-	if err == nil && f.dir != final {
-		if err = f.acct.root.Rename(f.dir, final); errors.Is(err, fs.ErrExist) {
-			err = fmt.Errorf("%q: %w", m.name, ErrMailboxExists) // another program made it
-		}
+	d, final := f.acct.disk, f.dir
+	f.dir = trashPrefix + newID('N')
+	err := d.mkdir(f.dir)
+	if err != nil {
+		return err
+	}
+	if err = f.fillFolder(m, final); err == nil {
+		err = d.rename(f.dir, final)
+	}
+	if errors.Is(err, fs.ErrExist) {
+		err = fmt.Errorf("%q: %w", m.name, ErrMailboxExists) // another program made it
 	}
 	if err == nil {
-		err = syncFolder(f.acct.root, ".")
+		if err = d.sync("."); err == nil {
+			f.moveTo(final)
+			return nil
+		}
+		err = errors.Join(err, d.rename(final, f.dir))
 	}
-	if err != nil && f.dir != final {
-		_ = f.acct.root.RemoveAll(f.dir) // or at the next start
-	}
-	if err != nil && f.journal != nil {
-		err = errors.Join(err, f.journal.close())
+	_ = d.removeAll(f.dir) // or at the next start
+	if f.journal != nil {
+		_ = f.journal.close() // it is gone
 	}
 	return err
 }
 
-func (f *maildirFolder) fillFolder(m *mailbox, final string) (err error) {
+func (f *maildirFolder) fillFolder(m *mailbox, final string) error {
+	d := f.acct.disk
 	for _, sub := range []string{dirTmp, dirNew, dirCur} {
-		if err := makeFolder(f.acct.root, path.Join(f.dir, sub)); err != nil {
+		if err := d.makeFolder(path.Join(f.dir, sub)); err != nil {
 			return err
 		}
 	}
 	if m.name != inbox {
-		if err := f.acct.root.WriteFile(path.Join(f.dir, folderMark), nil, 0o600); err != nil {
+		if err := d.writeFile(path.Join(f.dir, folderMark), nil); err != nil {
 			return err
 		}
 		if err := f.acct.writeName(f.dir, final, m.name); err != nil {
 			return err
 		}
 	}
-	f.journal, err = replaceJournal(f.acct.root, path.Join(f.dir, journalFile), []any{f.header(m)})
+	j, err := newJournal(d, path.Join(f.dir, journalFile), []any{f.header(m)})
 	if err != nil {
+		if j.f != nil {
+			err = errors.Join(err, j.close())
+		}
 		return err
 	}
-	return syncFolder(f.acct.root, f.dir)
+	f.journal = j
+	return nil
 }
 
 func (f *maildirFolder) header(m *mailbox) record {
@@ -95,11 +108,15 @@ func (f *maildirFolder) header(m *mailbox) record {
 
 // load reads the journal into m.
 func (f *maildirFolder) load(m *mailbox) (err error) {
-	f.journal, err = openJournal(f.acct.root, path.Join(f.dir, journalFile), func(line []byte) error { return f.replay(m, line) })
-	if err == nil && f.journal.damaged {
+	f.journal, err = openJournal(f.acct.disk, path.Join(f.dir, journalFile), func(line []byte) error { return f.replay(m, line) })
+	if err != nil {
+		return err
+	}
+	if f.journal.damaged {
 		m.validity = 0 // UIDs may be given out again
 	}
-	return err
+	f.journal.base = len(m.vanished) + len(m.list)/recordBatch
+	return nil
 }
 
 func (f *maildirFolder) replay(m *mailbox, line []byte) error {
@@ -107,7 +124,14 @@ func (f *maildirFolder) replay(m *mailbox, line []byte) error {
 	if err := json.Unmarshal(line, &r); err != nil {
 		return err
 	}
-	f.dying, f.moved = nil, record{}
+	f.dying, f.moved = map[string]struct{}{}, record{}
+	for _, file := range r.Dying {
+		base, err := url.PathUnescape(file)
+		if err != nil {
+			return err
+		}
+		f.dying[base] = struct{}{}
+	}
 	m.modSeq = max(m.modSeq, r.ModSeq)
 	switch r.Kind {
 	case recordBox:
@@ -148,13 +172,10 @@ func (f *maildirFolder) replayAdd(m *mailbox, r record) error {
 }
 
 func (f *maildirFolder) replayGone(m *mailbox, r record) {
-	if r.Kind == recordGone {
-		f.dying = map[string]struct{}{}
-	}
 	gone := make(map[uint32]bool, len(r.UIDs))
 	for _, uid := range r.UIDs {
 		gone[uid] = true
-		if file, ok := m.bodies[uid].(*mailFile); ok && f.dying != nil {
+		if file, ok := m.bodies[uid].(*mailFile); ok && r.Kind == recordGone {
 			f.dying[file.base] = struct{}{}
 		}
 		delete(m.bodies, uid)
@@ -172,7 +193,7 @@ func (f *maildirFolder) replayGone(m *mailbox, r record) {
 // of another program becomes a mailbox.
 func (f *maildirFolder) start(m *mailbox) error {
 	for _, sub := range []string{dirTmp, dirNew} {
-		if err := makeFolder(f.acct.root, path.Join(f.dir, sub)); err != nil {
+		if err := f.acct.disk.makeFolder(path.Join(f.dir, sub)); err != nil {
 			return err
 		}
 	}
@@ -187,9 +208,7 @@ func (f *maildirFolder) start(m *mailbox) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	err := m.refresh(true)
-	f.dying = nil
-	return err
+	return m.refresh(true)
 }
 
 // introduce writes the header of a journal that has none, or is damaged.
@@ -197,30 +216,90 @@ func (f *maildirFolder) introduce(m *mailbox) error {
 	if f.journal.damaged {
 		return f.compact()
 	}
-	return f.journal.write(f.header(m))
+	return f.write(f.header(m))
+}
+
+// write appends to the journal. The files that are yet to be removed go along.
+func (f *maildirFolder) write(r record) error {
+	for base := range f.dying {
+		r.Dying = append(r.Dying, url.PathEscape(base))
+	}
+	slices.Sort(r.Dying)
+	return f.journal.write(r)
 }
 
 // endMove removes messages that were moved to this mailbox from where they were, if a
-// process was killed before it had done so.
+// process was killed before it had done so. It comes before anything else is written to
+// the journal, the last line of which tells of the move.
 func (f *maildirFolder) endMove(a *account) error {
 	r := f.moved
 	f.moved = record{}
-	if r.From == "" {
+	if r.From == "" || len(r.UIDs) != len(r.Messages) {
 		return nil
+	}
+	found, err := f.scan()
+	if err != nil {
+		return ignoreMissing(err)
+	}
+	for i, one := range r.Messages {
+		file, ok := f.box.bodies[one.UID].(*mailFile)
+		if !ok {
+			continue
+		}
+		if _, ok = found[file.base]; !ok {
+			_, err := f.acct.disk.lstat(path.Join(dirTmp, tempPrefix+file.base))
+			ok = err == nil
+		}
+		if !ok {
+			r.UIDs[i] = 0 // it was taken back: what it came from stays
+		}
 	}
 	for _, m := range a.boxes {
 		if m.id == r.From {
-			_, err := m.Expunge(r.UIDs)
-			return err
+			return m.endMove(r, f.acct.disk)
 		}
 	}
 	return nil
 }
 
+// endMove removes the messages that r added elsewhere, if they are the same ones.
+func (m *mailbox) endMove(r record, d *disk) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var left []uint32
+	for n, uid := range r.UIDs {
+		if i, ok := m.index(uid); ok && m.list[i].ID == r.Messages[n].ID {
+			left = append(left, uid)
+		}
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	f := m.keep.(*maildirFolder)
+	for _, sub := range []string{dirNew, dirCur} {
+		if err := d.makeFolder(path.Join(f.dir, sub)); err != nil {
+			return err
+		}
+	}
+	found, err := f.scan()
+	if err != nil {
+		return err
+	}
+	for _, uid := range left {
+		file := m.bodies[uid].(*mailFile)
+		if now, ok := found[file.base]; ok {
+			now.wire = file.wire
+			*file = now
+		}
+	}
+	_, err = m.expunge(left)
+	return err
+}
+
 // compact rewrites a journal that is long for what it says, or damaged.
 func (f *maildirFolder) compact() error {
 	m := f.box
-	if f.journal.lines < journalSlack+2*len(m.list) && !f.journal.damaged {
+	if !f.journal.long() {
 		return nil
 	}
 	records := []any{f.header(m)}
@@ -236,13 +315,11 @@ func (f *maildirFolder) compact() error {
 		}
 		records = append(records, r)
 	}
-	j, err := replaceJournal(f.acct.root, path.Join(f.dir, journalFile), records)
-	if err != nil {
-		return err
+	last := f.header(m)
+	for base := range f.dying {
+		last.Dying = append(last.Dying, url.PathEscape(base))
 	}
-	err = errors.Join(f.journal.close(), syncFolder(f.acct.root, f.dir))
-	f.journal = j
-	return err
+	return f.journal.replace(append(records, last))
 }
 
 // bySeq makes one record for each mod-sequence.
@@ -282,7 +359,7 @@ func (f *maildirFolder) ours() (done func()) {
 
 func (f *maildirFolder) modTimes() (t [2]time.Time, err error) {
 	for i, sub := range []string{dirCur, dirNew} {
-		st, err := f.acct.root.Stat(path.Join(f.dir, sub))
+		st, err := f.acct.disk.root.Stat(path.Join(f.dir, sub))
 		if err != nil {
 			return t, err
 		}
@@ -304,29 +381,49 @@ func (f *maildirFolder) append(modSeq uint64, messages []incoming) error {
 			r.From, r.UIDs = one.source, append(r.UIDs, one.sourceUID)
 		}
 	}
-	if err := syncFolder(f.acct.root, dirTmp); err != nil {
+	if err := f.acct.disk.sync(dirTmp); err != nil {
 		return err
 	}
-	if err := f.journal.write(r); err != nil {
-		return err
-	}
-	err := f.place(messages)
+	var files []*mailFile
+	err := f.write(r)
 	if err == nil {
-		return nil
+		if err = f.place(messages); err == nil {
+			return nil
+		}
+	} else if !errors.Is(err, errUnsure) {
+		return err
 	}
 	// The line cannot be taken back, another one can follow. Its UIDs are used up.
 	f.box.modSeq, f.box.uidNext = modSeq, messages[len(messages)-1].info.UID+1
 	undo := record{Kind: recordGone, ModSeq: modSeq}
 	for _, one := range messages {
 		undo.UIDs = append(undo.UIDs, one.info.UID)
+		files = append(files, one.body.(*mailFile))
 	}
-	if uerr := f.journal.write(undo); uerr != nil {
-		f.journal.broken = errors.Join(err, uerr)
-	}
-	for _, one := range messages {
-		_ = f.acct.root.Remove(f.path(one.body.(*mailFile)))
-	}
+	f.journal.undo(undo)
+	f.bury(files)
 	return err
+}
+
+// bury removes files of messages that are gone. What cannot be removed now is noted in
+// every line of the journal until it is.
+func (f *maildirFolder) bury(files []*mailFile) {
+	if f.dying == nil {
+		f.dying = map[string]struct{}{}
+	}
+	d := f.acct.disk
+	for _, file := range files {
+		err := d.remove(f.path(file))
+		if errors.Is(err, fs.ErrNotExist) {
+			err = f.chase(file, func(now *mailFile) error { return d.remove(f.path(now)) })
+		}
+		if err != nil {
+			f.dying[file.base] = struct{}{}
+		}
+	}
+	for _, sub := range []string{dirCur, dirNew} {
+		_ = d.sync(path.Join(f.dir, sub)) // the last line of the journal names them
+	}
 }
 
 // place gives files the names that fit their messages.
@@ -338,11 +435,11 @@ func (f *maildirFolder) place(messages []incoming) error {
 		if want == *file {
 			continue
 		}
-		err := f.acct.root.Rename(f.path(file), f.path(&want))
+		err := f.acct.disk.rename(f.path(file), f.path(&want))
 		if errors.Is(err, fs.ErrNotExist) && file.sub != dirTmp {
 			err = f.chase(file, func(now *mailFile) error {
 				want = now.wanted(one.info.Flags)
-				return f.acct.root.Rename(f.path(now), f.path(&want))
+				return f.acct.disk.rename(f.path(now), f.path(&want))
 			})
 		}
 		if err != nil {
@@ -352,7 +449,7 @@ func (f *maildirFolder) place(messages []incoming) error {
 		*file = want
 	}
 	for sub := range touched {
-		if err := syncFolder(f.acct.root, path.Join(f.dir, sub)); err != nil {
+		if err := f.acct.disk.sync(path.Join(f.dir, sub)); err != nil {
 			return err
 		}
 	}
@@ -387,14 +484,16 @@ func (f *maildirFolder) setFlags(modSeq uint64, changed []incoming) error {
 		r.Messages = append(r.Messages, recordMessage{UID: c.info.UID, Flags: c.info.Flags})
 		undo.Messages = append(undo.Messages, recordMessage{UID: c.info.UID, Flags: before[i].info.Flags})
 	}
-	if err := f.journal.write(r); err != nil {
+	err := f.write(r)
+	if err == nil {
+		if err = f.place(changed); err != nil {
+			_ = f.place(before) // a letter that stays is taken up as another program's
+		}
+	} else if !errors.Is(err, errUnsure) {
 		return err
 	}
-	err := f.place(changed)
 	if err != nil {
-		if uerr := errors.Join(f.journal.write(undo), f.place(before)); uerr != nil {
-			f.journal.broken = errors.Join(err, uerr)
-		}
+		f.journal.undo(undo)
 	}
 	return err
 }
@@ -406,28 +505,30 @@ func (f *maildirFolder) expunge(modSeq uint64, uids []uint32, bodies []payload) 
 	}
 	defer f.ours()()
 	kind := recordMissing
-	for _, b := range bodies {
-		if b.(*mailFile).sub != "" {
+	files := make([]*mailFile, len(bodies))
+	for i, b := range bodies {
+		if files[i] = b.(*mailFile); files[i].sub != "" {
 			kind = recordGone
 		}
 	}
-	if err := f.journal.write(record{Kind: kind, ModSeq: modSeq, UIDs: uids}); err != nil {
+	if err := f.write(record{Kind: kind, ModSeq: modSeq, UIDs: uids}); err != nil {
 		return err
 	}
-	if kind == recordMissing {
-		return nil
-	}
-	// What is left to do is done at the next start if it fails.
-	for _, b := range bodies {
-		file := b.(*mailFile)
-		if err := f.acct.root.Remove(f.path(file)); errors.Is(err, fs.ErrNotExist) {
-			_ = f.chase(file, func(now *mailFile) error { return f.acct.root.Remove(f.path(now)) })
-		}
-	}
-	for _, sub := range []string{dirCur, dirNew} {
-		_ = syncFolder(f.acct.root, path.Join(f.dir, sub))
+	if kind == recordGone {
+		f.bury(files)
 	}
 	return nil
+}
+
+// takeBack implements folder.
+func (f *maildirFolder) takeBack(modSeq uint64, uids []uint32, bodies []payload) {
+	defer f.ours()()
+	files := make([]*mailFile, len(bodies))
+	for i, b := range bodies {
+		files[i] = b.(*mailFile)
+	}
+	f.journal.undo(record{Kind: recordGone, ModSeq: modSeq, UIDs: uids})
+	f.bury(files)
 }
 
 // rescan implements folder.
@@ -481,7 +582,7 @@ func latest(t [2]time.Time) time.Time {
 func (f *maildirFolder) scan() (map[string]mailFile, error) {
 	found := map[string]mailFile{}
 	for _, sub := range []string{dirNew, dirCur} {
-		d, err := f.acct.root.Open(path.Join(f.dir, sub))
+		d, err := f.acct.disk.open(path.Join(f.dir, sub))
 		if err != nil {
 			return nil, err
 		}
@@ -508,11 +609,14 @@ func (f *maildirFolder) compare(m *mailbox, found map[string]mailFile) (outside,
 		now, ok := found[file.base]
 		delete(found, file.base)
 		if !ok {
-			if f.recover(file, info.Flags) {
-				continue
+			back, err := f.fetchBack(file, info.Flags)
+			if err != nil {
+				return outside{}, err
 			}
-			file.sub = ""
-			out.missing = append(out.missing, info.UID)
+			if !back {
+				file.sub = ""
+				out.missing = append(out.missing, info.UID)
+			}
 			continue
 		}
 		now.wire = file.wire
@@ -523,26 +627,27 @@ func (f *maildirFolder) compare(m *mailbox, found map[string]mailFile) (outside,
 		}
 	}
 	for base := range f.dying {
-		if file, ok := found[base]; ok {
-			_ = f.acct.root.Remove(f.path(&file))
-			delete(found, base)
+		file, ok := found[base]
+		delete(found, base)
+		if !ok || ignoreMissing(f.acct.disk.remove(f.path(&file))) == nil {
+			delete(f.dying, base)
 		}
 	}
 	out.added = f.adopt(found)
 	return out, nil
 }
 
-// recover takes a file to its place that stayed in tmp when a process was killed.
-func (f *maildirFolder) recover(file *mailFile, flags []string) bool {
+// fetchBack takes a file to its place that stayed in tmp when a process was killed.
+func (f *maildirFolder) fetchBack(file *mailFile, flags []string) (bool, error) {
 	temp := &mailFile{base: file.base, sub: dirTmp, wire: file.wire}
-	if _, err := f.acct.root.Lstat(f.path(temp)); err != nil {
-		return false
+	if _, err := f.acct.disk.lstat(f.path(temp)); err != nil {
+		return false, ignoreMissing(err)
 	}
 	if err := f.place([]incoming{{info: MessageInfo{Flags: flags}, body: temp}}); err != nil {
-		return false
+		return false, err
 	}
 	*file = *temp
-	return true
+	return true, nil
 }
 
 // adopt makes messages of the files of other programs, in the order in which they
@@ -562,7 +667,7 @@ func (f *maildirFolder) adopt(found map[string]mailFile) []incoming {
 }
 
 func (f *maildirFolder) inspect(file *mailFile) (MessageInfo, error) {
-	r, err := f.acct.root.Open(f.path(file))
+	r, err := f.acct.disk.open(f.path(file))
 	if err != nil {
 		return MessageInfo{}, err
 	}
@@ -576,7 +681,16 @@ func (f *maildirFolder) inspect(file *mailFile) (MessageInfo, error) {
 		return MessageInfo{}, err
 	}
 	file.wire = facts.Size
-	return MessageInfo{Flags: withLetters(nil, file.info), Date: st.ModTime().Truncate(time.Second), Size: facts.Size, ID: newID('M')}, nil
+	return MessageInfo{Flags: withLetters(nil, file.info), Date: fileDate(st), Size: facts.Size, ID: newID('M')}, nil
+}
+
+// fileDate is when a file says that it was changed, if that can be written down.
+func fileDate(st fs.FileInfo) time.Time {
+	t := st.ModTime().UTC().Truncate(time.Second)
+	if y := t.Year(); y < 1 || y > 9999 {
+		return time.Unix(0, 0).UTC()
+	}
+	return t
 }
 
 // wireOf reads a file in wire form.
@@ -590,7 +704,7 @@ func wireOf(file *mailFile, r io.Reader) io.Reader {
 // open implements folder.
 func (f *maildirFolder) open(body payload) (Body, error) {
 	file := body.(*mailFile)
-	r, err := f.acct.root.Open(f.path(file))
+	r, err := f.acct.disk.open(f.path(file))
 	if err != nil {
 		return nil, err
 	}
@@ -599,7 +713,7 @@ func (f *maildirFolder) open(body payload) (Body, error) {
 		return nil, errors.Join(err, r.Close())
 	}
 	if st.Size() == file.wire { // wire form as it stands
-		return fileBody{r, file.wire}, nil
+		return fileBody{r.File, file.wire}, nil
 	}
 	defer r.Close()
 	return convert(wireOf(file, r), file)

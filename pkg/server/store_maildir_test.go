@@ -253,56 +253,6 @@ func TestMaildir_ChangesWhileClosed(t *testing.T) {
 	wantEqual(t, "after opening again", describe(t, m.a), want)
 }
 
-// TestMaildir_TornJournal cuts the journal of INBOX at every octet: what is left is
-// what some moment saw, and no message is lost.
-func TestMaildir_TornJournal(t *testing.T) {
-	m := newMaildirTest(t)
-	in := testMailbox(t, m.a, "INBOX")
-	putAll(t, in, "one\r\n")
-	putAll(t, in, "two\r\n", "three\r\n")
-	_, err := in.SetFlags([]uint32{1}, func(MessageInfo) ([]string, bool) { return []string{"k"}, true })
-	mustDo(t, err)
-	path := filepath.Join(m.user, journalFile)
-	whole, err := os.ReadFile(path)
-	mustDo(t, err)
-	last := strings.LastIndexByte(strings.TrimSuffix(string(whole), "\n"), '\n') + 1
-	for cut := 0; cut < len(whole); cut += 1 + cut%7 {
-		m.reopen(t, func() { mustDo(t, os.WriteFile(path, whole[:cut], 0o600)) })
-		in := testMailbox(t, m.a, "INBOX")
-		var bodies []string
-		for _, i := range in.Messages() {
-			bodies = append(bodies, storedBody(t, in, i.UID))
-		}
-		slices.Sort(bodies)
-		if !slices.Equal(bodies, []string{"one\r\n", "three\r\n", "two\r\n"}) {
-			t.Fatalf("cut at %d: %q", cut, bodies)
-		}
-		if cut >= last && len(in.Messages()[0].Flags) != 0 {
-			t.Errorf("cut at %d: half a line counts: %v", cut, in.Messages()[0])
-		}
-		putAll(t, in, "more\r\n")
-		more := in.Messages()[3]
-		m.reopen(t)
-		in = testMailbox(t, m.a, "INBOX")
-		wantEqual(t, "message after the cut", in.Messages()[3].ID, more.ID)
-		_, err := in.Expunge([]uint32{more.UID})
-		mustDo(t, err)
-	}
-	// A damaged line leaves the others, but UIDs are not to be trusted.
-	before := testMailbox(t, m.a, "INBOX").State().UIDValidity
-	m.reopen(t, func() {
-		bad := slices.Clone(whole)
-		bad[len(bad)-20] ^= 1
-		mustDo(t, os.WriteFile(path, bad, 0o600))
-	})
-	after := testMailbox(t, m.a, "INBOX").State()
-	if after.Messages != 3 || after.UIDValidity <= before {
-		t.Errorf("damaged line: %+v, UIDVALIDITY was %d", after, before)
-	}
-	m.reopen(t)
-	wantEqual(t, "healed", testMailbox(t, m.a, "INBOX").State(), after)
-}
-
 // TestMaildir_HalfDone stages what a process that is killed between two steps leaves.
 func TestMaildir_HalfDone(t *testing.T) {
 	m := newMaildirTest(t)
@@ -382,36 +332,4 @@ func TestMaildir_JournalIsRewritten(t *testing.T) {
 	want := describe(t, m.a)
 	m.reopen(t)
 	wantEqual(t, "after opening again", describe(t, m.a), want)
-}
-
-// TestMaildir_DiskFails: when the journal cannot be written nothing has changed.
-func TestMaildir_DiskFails(t *testing.T) {
-	m := newMaildirTest(t)
-	in := testMailbox(t, m.a, "INBOX")
-	putAll(t, in, "one\r\n")
-	before := describe(t, m.a)
-	j := in.(*mailbox).keep.(*maildirFolder).journal
-	mustDo(t, j.f.Close())
-	_, err := in.Append(t.Context(), []NewMessage{{Body: strings.NewReader("two")}})
-	if err == nil {
-		t.Error("append: no error")
-	}
-	if _, err = in.SetFlags([]uint32{1}, func(MessageInfo) ([]string, bool) { return []string{`\Seen`}, true }); err == nil {
-		t.Error("flags: no error")
-	}
-	if _, err = in.Expunge([]uint32{1}); err == nil {
-		t.Error("expunge: no error")
-	}
-	if _, err = m.a.Move(t.Context(), in, []uint32{1}, testMailbox(t, m.a, "Trash")); err == nil {
-		t.Error("move: no error")
-	}
-	wantEqual(t, "copies taken back", testMailbox(t, m.a, "Trash").State().Messages, 0)
-	mustDo(t, m.a.Delete("Trash")) // its counters have moved on
-	mustDo(t, m.a.Create("Trash", `\Trash`))
-	after := describe(t, m.a)
-	wantEqual(t, "INBOX", after[:strings.Index(after, "{Name:Archive")], before[:strings.Index(before, "{Name:Archive")])
-	wantSlice(t, "tmp", m.files(t, "tmp"), nil)
-	j.f = nil
-	in.(*mailbox).keep.(*maildirFolder).journal, err = openJournal(m.a.(*account).keep.(*maildirAccount).root, journalFile, func([]byte) error { return nil })
-	mustDo(t, err)
 }

@@ -33,6 +33,7 @@ type memoryAccount struct{}
 func (memoryAccount) create(*mailbox) (folder, error) { return memoryFolder{}, nil }
 func (memoryAccount) remove(*mailbox) error           { return nil }
 func (memoryAccount) settle(*account) error           { return nil }
+func (memoryAccount) settleRenamed(*account)          {}
 func (memoryAccount) drop(payload)                    {}
 func (memoryAccount) close() error                    { return nil }
 
@@ -52,6 +53,7 @@ type memoryFolder struct{}
 func (memoryFolder) append(uint64, []incoming) error            { return nil }
 func (memoryFolder) setFlags(uint64, []incoming) error          { return nil }
 func (memoryFolder) expunge(uint64, []uint32, []payload) error  { return nil }
+func (memoryFolder) takeBack(uint64, []uint32, []payload)       {}
 func (memoryFolder) open(body payload) (Body, error)            { return body.(*blob), nil }
 func (memoryFolder) rescan(*mailbox, bool) (o outside, e error) { return o, e }
 func (memoryFolder) close() error                               { return nil }

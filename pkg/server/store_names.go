@@ -105,7 +105,7 @@ func folderName(name string) string {
 func userFolder(user string) string {
 	var b strings.Builder
 	for i := range len(user) {
-		escapePart(&b, user[i], isCapital(user[i]) || i == 0 && reservedName(user))
+		escapePart(&b, user[i], isCapital(user[i]) || i == 0 && (reservedName(user) || user == lockName))
 	}
 	return shorten(b.String(), user)
 }

@@ -1,10 +1,8 @@
 package server
 
 import (
-	"context"
 	"crypto/subtle"
 	"errors"
-	"io"
 	"strings"
 
 	"github.com/mail-toolkit/mail/pkg/auth"
@@ -35,23 +33,31 @@ func (srv *Server) lookup(name string) *User {
 	return nil
 }
 
-// recipient finds who gets a message for addr: the user of that name, else the one before a "+", else the first user.
-// It fails with errRelay when the domain is somebody else's.
-func (srv *Server) recipient(addr string) (*User, error) {
+// named finds the user whom an address names: the one called so, else the one before a "+". It returns nil when there is
+// none.
+func (srv *Server) named(addr string) *User {
 	if u := srv.lookup(addr); u != nil {
-		return u, nil
+		return u
 	}
 	local, domain, whole := cutAddress(addr)
-	if whole && !srv.localDomain(domain) {
-		return nil, errRelay
+	base, _, ok := strings.Cut(local, "+")
+	if !ok {
+		return nil
 	}
-	if base, _, ok := strings.Cut(local, "+"); ok {
-		if whole {
-			base += "@" + domain
-		}
-		if u := srv.lookup(base); u != nil {
-			return u, nil
-		}
+	if whole {
+		base += "@" + domain
+	}
+	return srv.lookup(base)
+}
+
+// recipient finds who gets a message for addr: the user it names, else the first one. It fails with errRelay when the
+// domain is somebody else's.
+func (srv *Server) recipient(addr string) (*User, error) {
+	if u := srv.named(addr); u != nil {
+		return u, nil
+	}
+	if _, domain, whole := cutAddress(addr); whole && !srv.localDomain(domain) {
+		return nil, errRelay
 	}
 	return &srv.options.Users[0], nil
 }
@@ -112,28 +118,4 @@ func (srv *Server) verifier() auth.Verifier {
 			return u != nil && u.Token != "" && subtle.ConstantTimeCompare([]byte(u.Token), []byte(token)) == 1
 		},
 	}
-}
-
-// Deliver puts a message, in wire form and without trace fields, into the INBOX that mail for rcpt goes to. It is durable
-// on return as far as the store is.
-func (srv *Server) Deliver(ctx context.Context, rcpt string, body io.Reader) error {
-	u, err := srv.recipient(rcpt)
-	if err != nil {
-		return err
-	}
-	return srv.append(ctx, u, body)
-}
-
-// append puts a message into the user's INBOX.
-func (srv *Server) append(ctx context.Context, u *User, body io.Reader) error {
-	account, err := srv.store.Account(u.Name)
-	if err != nil {
-		return err
-	}
-	inbox, err := account.Mailbox("INBOX")
-	if err != nil {
-		return err
-	}
-	_, err = inbox.Append(ctx, []NewMessage{{Body: body, Date: srv.options.Now()}})
-	return err
 }
