@@ -11,9 +11,16 @@ var preference = []string{
 	OAuthBearer, XOAuth2, ScramSHA256Plus, ScramSHA256, ScramSHA1Plus, ScramSHA1, CramMD5, Plain, Login,
 }
 
+// overTLS is preference where TLS has proved who the server is. Then SCRAM that is not bound to the channel adds two round
+// trips and little else: the server that would see the password is the one that keeps it, in one form or another.
+var overTLS = []string{
+	OAuthBearer, XOAuth2, ScramSHA256Plus, Plain, ScramSHA256, ScramSHA1Plus, ScramSHA1, CramMD5, Login,
+}
+
 // Choose picks a mechanism out of those the server offers and makes it ready, fetching the secret it needs.
-// With Credentials.Mechanism "" or Auto it is the strongest one: OAUTHBEARER and XOAUTH2 when there is a token, then
-// SCRAM-SHA-256-PLUS, SCRAM-SHA-256, SCRAM-SHA-1-PLUS, SCRAM-SHA-1, CRAM-MD5, PLAIN, LOGIN when there is a password.
+// With Credentials.Mechanism "" or Auto it is OAUTHBEARER or XOAUTH2 when there is a token. With a password it is the
+// strongest one, SCRAM-SHA-256-PLUS, SCRAM-SHA-256, SCRAM-SHA-1-PLUS, SCRAM-SHA-1, CRAM-MD5, PLAIN, LOGIN; under TLS
+// PLAIN, which takes one round trip, comes second.
 // A mechanism that is named is used or nothing is. Errors are *Error (wrapping ErrNoMechanism or ErrCleartext),
 // *SourceError, or the context's.
 func Choose(ctx context.Context, offered []string, cr *Credentials, ch Channel) (Mechanism, error) {
@@ -37,8 +44,12 @@ func pick(has map[string]bool, cr *Credentials, ch Channel) (string, *Error) {
 	if !cr.auto() {
 		return pickNamed(strings.ToUpper(cr.Mechanism), has, cr, ch)
 	}
+	order := preference
+	if ch.TLS != nil {
+		order = overTLS
+	}
 	var refused *Error
-	for _, name := range preference {
+	for _, name := range order {
 		if !has[name] || !cr.canDo(name) || isPlus(name) && !channelBinding(ch.TLS).IsSupported() {
 			continue
 		}
