@@ -55,6 +55,8 @@ func jsonSetting(s config.Setting) any {
 		return s.Value == "true"
 	case "pin":
 		return strings.Split(s.Value, ",")
+	case "match":
+		return strings.Split(s.Value, ", ")
 	}
 	return s.Value
 }

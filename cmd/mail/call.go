@@ -67,6 +67,17 @@ func (c *call) target(p wire.Protocol) (*config.Target, error) {
 	return t, nil
 }
 
+// accountTarget finds a server of the account, or with account "" the one that the environment names, whatever
+// --server says about another protocol.
+func (c *call) accountTarget(account string, p wire.Protocol) (*config.Target, error) {
+	other := *c
+	other.overrides.Server = ""
+	if account != "" {
+		other.overrides.Account = account
+	}
+	return other.loginTarget(p)
+}
+
 // loginTarget is target for a protocol without anonymous use: a user must be known. A tunnel may end at a server that
 // asks for no login.
 func (c *call) loginTarget(p wire.Protocol) (*config.Target, error) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mail-toolkit/mail/pkg/auth"
 	"github.com/mail-toolkit/mail/pkg/config"
+	"github.com/mail-toolkit/mail/pkg/imap"
 	"github.com/mail-toolkit/mail/pkg/pop3"
 	"github.com/mail-toolkit/mail/pkg/wire"
 )
@@ -204,6 +205,13 @@ func (e *env) invoke(ctx context.Context, argv []string) error {
 	if len(argv) > 1 && argv[1] == "__complete" {
 		return e.complete(argv[2:])
 	}
+	if program, words := e.oldName(argv); program != nil {
+		translated, err := program(e, ctx, words)
+		if err != nil || translated == nil {
+			return err
+		}
+		argv = translated
+	}
 	p, err := parse(e.root, e.leaves, argv)
 	switch {
 	case err != nil:
@@ -304,7 +312,7 @@ func hintOf(err error) string {
 		return settings.Hint
 	case errors.As(err, &hinter):
 		return hinter.Hint()
-	case errors.Is(err, pop3.ErrTooLarge):
+	case errors.Is(err, pop3.ErrTooLarge), errors.Is(err, imap.ErrTooLarge):
 		return "--max-message takes larger ones"
 	}
 	return ""

@@ -29,6 +29,8 @@ type env struct {
 	root    []*cli.Command            // the tree being run
 	leaves  map[*cli.Command]leaf     // what each leaf of the tree was made from
 	command string                    // the leaf being run: "imap fetch"
+	speaks  bool                      // run as sendmail -bs: SMTP on standard input and output
+	local   bool                      // run as sendmail or mailx: a sender who is not known is the user of this machine
 }
 
 // newEnv is the process's own environment.

@@ -234,12 +234,13 @@ func authCode(err error) int {
 func smtpCode(err error) int {
 	var (
 		lost    *smtp.UncertainError
+		limit   *smtp.LimitError
 		lacks   *smtp.CapabilityError
 		body    *smtp.BodyError
 		refused *smtp.Error
 	)
 	switch {
-	case errors.As(err, &lost):
+	case errors.As(err, &lost), errors.As(err, &limit):
 		return exitTemporary
 	case errors.As(err, &lacks):
 		return exitProtocol
@@ -311,6 +312,8 @@ func imapCode(err error) int {
 	switch {
 	case errors.As(err, &term):
 		return exitUsage
+	case errors.Is(err, imap.ErrTooLarge):
+		return exitData
 	case errors.As(err, &lost):
 		return exitTemporary
 	case errors.As(err, &lacks), errors.As(err, &grammar):
@@ -345,8 +348,14 @@ func dataCode(err error) int {
 		content *message.Error
 		dest    *store.Error
 		limit   *mimetree.LimitError
+		image   *mimetree.ImageError
+		signed  *mimetree.DowngradeError
 	)
 	switch {
+	case errors.As(err, &image) && !errors.Is(err, fs.ErrNotExist):
+		return exitData
+	case errors.As(err, &signed):
+		return exitProtocol
 	case errors.As(err, &dest):
 		return exitCreate
 	case errors.As(err, &content), errors.As(err, &limit):

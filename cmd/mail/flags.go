@@ -68,7 +68,7 @@ func (s *sharedFlags) network() []cli.Flag {
 	}
 	return []cli.Flag{
 		str("user", "log in as `USER`", &s.user),
-		str("auth", "use the SASL mechanism `NAME`; auto takes the strongest", &s.auth),
+		str("auth", "use the SASL mechanism `NAME`; auto takes what is strongest on this connection", &s.auth),
 		str("password-file", "read the password from `FILE`", &s.passwordFile),
 		&cli.IntFlag{Name: "password-fd", Value: -1, DefaultText: " ", Category: serverOptions, Destination: &s.passwordFD,
 			Usage: "read the password from the open file descriptor `N`"},

@@ -38,15 +38,24 @@ func (c *call) dialIMAP(ctx context.Context) (*imap.Client, *config.Target, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := imap.Dial(ctx, t.Endpoint, &imap.Options{Wire: &t.Wire, Limits: &imapwire.Limits{Body: c.maxMessage}})
+	client, err := c.loginIMAP(ctx, t)
 	if err != nil {
 		return nil, nil, c.label(t, err)
 	}
+	return client, t, nil
+}
+
+// loginIMAP connects and logs in.
+func (c *call) loginIMAP(ctx context.Context, t *config.Target) (*imap.Client, error) {
+	client, err := imap.Dial(ctx, t.Endpoint, &imap.Options{Wire: &t.Wire, Limits: &imapwire.Limits{Body: c.maxMessage}})
+	if err != nil {
+		return nil, err
+	}
 	if err := client.Auth(ctx, &t.Credentials); err != nil {
 		_ = client.Close()
-		return nil, nil, c.label(t, err)
+		return nil, err
 	}
-	return client, t, nil
+	return client, nil
 }
 
 // imapSession runs fn in a session. Errors of the server's side get its label, those of our streams and files do not.

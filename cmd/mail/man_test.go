@@ -83,7 +83,7 @@ func addProse(t *testing.T, pages []*manPage) []*manPage {
 		i := slices.IndexFunc(pages, func(p *manPage) bool { return p.file() == name })
 		if i < 0 {
 			dot := strings.LastIndexByte(name, '.')
-			if dot < 0 || name[dot+1:] == "1" {
+			if dot < 0 || name[dot+1:] == "1" && oldNames[strings.TrimPrefix(name[:dot], "mail-")] == nil {
 				t.Errorf("%s: there is no such command", file)
 				continue
 			}
@@ -458,7 +458,7 @@ func TestManExamples(t *testing.T) {
 					continue
 				}
 				for _, words := range shellCommands(code) {
-					if words[0] != "mail" {
+					if words[0] != "mail" && oldNames[words[0]] == nil {
 						continue
 					}
 					examples++
@@ -476,6 +476,13 @@ func checkExample(t *testing.T, where string, words []string) {
 	t.Helper()
 	e, _, _ := testEnv("")
 	e.grow()
+	if program, rest := e.oldName(words); program != nil {
+		var err error
+		if words, err = program(e, t.Context(), rest); err != nil {
+			t.Errorf("%s: %v", where, err)
+			return
+		}
+	}
 	p, err := parse(e.root, e.leaves, words)
 	if err != nil {
 		t.Errorf("%s: %v", where, err)

@@ -58,7 +58,10 @@ func (o *mimePackOptions) flags() []cli.Flag {
 
 func (c *call) mimePack(o *mimePackOptions) (err error) {
 	d := &o.draft
-	draft := &mimetree.Draft{Wire: o.crlf, EightBit: o.eightBit}
+	draft := &mimetree.Draft{Wire: o.crlf}
+	if o.eightBit {
+		draft.Target = mimetree.EightBit
+	}
 	if draft.Attach, err = findFiles(d.attach.Value()); err != nil {
 		return err
 	}

@@ -293,7 +293,7 @@ func (p *parser) unknownShort(letter, word string) error {
 		msg += " in " + word
 	}
 	if len(p.out.path) == 0 {
-		return p.usage(msg, "to send a message: mail send -s SUBJECT ADDRESS <body.txt; `mail help` lists the commands")
+		return p.usage(msg, "`mail help` lists the commands")
 	}
 	return p.usage(msg, p.afterDashes(word))
 }
@@ -314,11 +314,8 @@ func (p *parser) unknownCommand(word string) error {
 		}
 	}
 	hint := ""
-	switch near := closest(word, known); {
-	case near != "":
+	if near := closest(word, known); near != "" {
 		hint = "did you mean `" + strings.TrimSpace("mail "+p.command()) + " " + near + "`?"
-	case len(p.out.path) == 0 && strings.Contains(word, "@"):
-		hint = "to send a message: mail send -s SUBJECT " + word + " <body.txt"
 	}
 	return p.usage(fmt.Sprintf("unknown command %q", word), hint)
 }

@@ -121,62 +121,15 @@ func TestPopNoUser(t *testing.T) {
 	}
 }
 
-func TestPopStat(t *testing.T) {
-	stat := "C: STAT\n" + popCaps
-	runPop(t, map[string]popCase{
-		"plain": {script: stat + "S: +OK 3 2150\n" + popBye, args: []string{"stat"}, stdout: "3 2150\n"},
-		"json":  {script: stat + "S: +OK 3 2150\n" + popBye, args: []string{"stat", "--json"}, stdout: `{"count":3,"size":2150}` + "\n"},
-		"bad":   {script: stat + "S: +OK many\n" + popBye, args: []string{"stat"}, code: 76, stderr: []string{"127.0.0.1:", `"many"`}},
-		"cut":   {script: stat + "CLOSE", args: []string{"stat"}, code: 75, stderr: []string{"connection closed"}},
-		"later": {script: stat + "S: -ERR [SYS/TEMP] busy\n" + popBye, args: []string{"stat"}, code: 75, stderr: []string{"[SYS/TEMP] busy"}},
-	})
-}
-
-func TestPopLoginErrors(t *testing.T) {
-	for reply, want := range map[string]int{
-		"-ERR no": 77, "-ERR [AUTH] no": 77, "-ERR [IN-USE] locked": 75, "-ERR [LOGIN-DELAY] wait": 75, "-ERR [SYS/TEMP] x": 75, "-ERR [SYS/PERM] x": 69,
-	} {
-		addr := wiretest.Serve(t, "S: +OK\nC: CAPA\nS: +OK\nS: USER\nS: .\nC: USER alice\nS: +OK\nC: PASS s3kret\nS: "+reply+"\nC? QUIT")
-		e, stdout, stderr := testEnv("")
-		e.tree = func(e *env) []*cli.Command { return []*cli.Command{e.popCommand()} }
-		e.getenv = func(name string) string { return map[string]string{"MAIL_PASSWORD": "s3kret"}[name] }
-		code := run(context.Background(), e, []string{"mail", "pop", "stat", "-vvv", "--server", "pop3+plain://alice@" + addr})
-		if code != want || stdout.Len() > 0 || !strings.Contains(stderr.String(), addr) {
-			t.Errorf("%s: got %d, stdout %q, stderr %q; want %d", reply, code, stdout, stderr, want)
-		}
-		if strings.Contains(stderr.String(), "s3kret") {
-			t.Errorf("%s: the password shows: %s", reply, stderr)
-		}
-	}
-}
-
 func TestPopList(t *testing.T) {
 	runPop(t, map[string]popCase{
-		"all":        {script: popList + popBye, args: []string{"list"}, stdout: "1 120\n2 2000\n4 30\n"},
-		"one":        {script: popList + popBye, args: []string{"list", "2"}, stdout: "2 2000\n"},
-		"in order":   {script: popList + popBye, args: []string{"list", "4", "1", "4"}, stdout: "4 30\n1 120\n"},
-		"range":      {script: popList + popBye, args: []string{"list", "2:9"}, stdout: "2 2000\n4 30\n"},
-		"backwards":  {script: popList + popBye, args: []string{"list", "2:1"}, stdout: "1 120\n2 2000\n"},
-		"last":       {script: popList + popBye, args: []string{"list", "*"}, stdout: "4 30\n"},
-		"to last":    {script: popList + popBye, args: []string{"list", "2:*"}, stdout: "2 2000\n4 30\n"},
-		"commas":     {script: popList + popBye, args: []string{"list", "1,4"}, stdout: "1 120\n4 30\n"},
-		"beyond":     {script: popList + popBye, args: []string{"list", "9:*"}},
-		"all, empty": {script: "C: LIST\n" + popCaps + "S: +OK\nS: .\n" + popBye, args: []string{"list", "all"}},
-		"last, empty": {script: "C: LIST\n" + popCaps + "S: +OK\nS: .\n" + popBye, args: []string{"list", "*"}, code: 66,
-			stderr: []string{"no message *", "empty"}},
 		"by id":     {script: popList + popUIDs + popBye, args: []string{"list", "uidl:ccc"}, stdout: "4 30\n"},
 		"stdin":     {script: popList + popUIDs + popBye, args: []string{"list", "-"}, stdin: "2 bbb\n\nuidl:aaa\n", stdout: "2 2000\n1 120\n"},
 		"bad stdin": {args: []string{"list", "-"}, stdin: "x\n", code: 64, stderr: []string{`"x"`}},
-		"missing": {script: popList + popBye, args: []string{"list", "1", "3"}, code: 66,
-			stderr: []string{"mail: 127.0.0.1:", "no message 3", "3 messages", "the last is number 4"}},
-		"missing range": {script: popList + popBye, args: []string{"list", "5:7"}, code: 66, stderr: []string{"no message 5:7"}},
-		"missing id":    {script: popList + popUIDs + popBye, args: []string{"list", "uidl:zzz"}, code: 66, stderr: []string{`"zzz"`}},
 		"ambiguous id": {script: popList + "C: UIDL\nS: +OK\nS: 1 aaa\nS: 2 aaa\nS: .\n" + popBye, args: []string{"list", "uidl:aaa"},
 			code: 66, stderr: []string{"2 messages have the id"}},
 		"json": {script: popList + popUIDs + popBye, args: []string{"list", "--json", "2:4"},
 			stdout: `{"number":2,"id":"bbb","size":2000}` + "\n" + `{"number":4,"id":"ccc","size":30}` + "\n"},
-		"json without ids": {script: popList + "C: UIDL\nS: -ERR what\n" + popBye, args: []string{"list", "--json", "1"},
-			stdout: `{"number":1,"size":120}` + "\n"},
 	})
 }
 
@@ -197,10 +150,6 @@ func TestPopListHeaders(t *testing.T) {
 				`{"number":2,"id":"bbb","size":2000,"subject":"\u001b[2Jred"}` + "\n" + `{"number":4,"id":"ccc","size":30,"subject":""}` + "\n"},
 		"one refused": {script: popList + "C: TOP 1 0\nC: TOP 2 0\nS> \"-ERR gone\\r\\n+OK\\r\\nSubject: two\\r\\n\\r\\n.\\r\\n\"\n" + popBye,
 			args: []string{"list", "--headers", "1:2"}, code: 3, stdout: "1\t120\t\t\t\n2\t2000\t\t\ttwo\n", stderr: []string{"message 1", "gone"}},
-		"no TOP": {script: strings.Replace(popList, popCaps, popBare, 1) + "C: TOP 1 0\nS: -ERR unknown command\n" + popBye,
-			args: []string{"list", "--headers", "1"}, code: 76, stderr: []string{"does not offer TOP", "unknown command"}},
-		"TOP refused": {script: popList + "C: TOP 1 0\nS: -ERR gone\n" + popBye, args: []string{"list", "--headers", "1"}, code: 66,
-			stderr: []string{"message 1", "gone"}},
 		"cut": {script: popList + "C: TOP 1 0\nS> \"+OK\\r\\nSubj\"\nCLOSE", args: []string{"list", "--headers", "1"}, code: 75, stderr: []string{"closed"}},
 	})
 }
@@ -217,31 +166,21 @@ func TestO1_PopOnTerminal(t *testing.T) {
 
 func TestPopUidl(t *testing.T) {
 	runPop(t, map[string]popCase{
-		"all":  {script: popList + popUIDs + popBye, args: []string{"uidl"}, stdout: "1 aaa\n2 bbb\n4 ccc\n"},
 		"some": {script: popList + popUIDs + popBye, args: []string{"uidl", "4", "uidl:aaa"}, stdout: "4 ccc\n1 aaa\n"},
-		"json": {script: popList + popUIDs + popBye, args: []string{"uidl", "1", "--json"}, stdout: `{"number":1,"id":"aaa","size":120}` + "\n"},
 		"flaws": {script: popList + "C: UIDL\nS: +OK\nS: 1 aaa\nS: 2 aaa\nS: 4 a b\nS: .\n" + popBye, args: []string{"uidl"},
 			stdout: "1 aaa\n2 aaa\n4 a b\n", stderr: []string{"message 1: duplicate id", "message 2: duplicate id", "message 4: malformed id"}},
 		"flaws, json": {script: popList + "C: UIDL\nS: +OK\nS: 1 aaa\nS: 4 a b\nS: .\n" + popBye, args: []string{"uidl", "4", "--json", "-q"},
 			stdout: `{"number":4,"idFlaw":"malformed id","size":30}` + "\n"},
-		"no UIDL": {script: strings.Replace(popList, popCaps, popBare, 1) + "C: UIDL\nS: -ERR what\n" + popBye, args: []string{"uidl"}, code: 76,
-			stderr: []string{"does not offer UIDL"}},
 	})
 }
 
 func TestPopTop(t *testing.T) {
 	runPop(t, map[string]popCase{
-		"header": {script: popList + "C: TOP 2 0\nS> \"+OK\\r\\nSubject: x\\r\\n\\r\\n.\\r\\n\"\n" + popBye, args: []string{"top", "2"}, stdout: "Subject: x\n\n"},
-		"lines":  {script: popList + "C: TOP 2 7\nS> \"+OK\\r\\nA: b\\r\\n\\r\\n..x\\r\\n.\\r\\n\"\n" + popBye, args: []string{"top", "2", "7"}, stdout: "A: b\n\n.x\n"},
-		"crlf":   {script: popList + "C: TOP 4 0\nS> \"+OK\\r\\nA: b\\r\\n\\r\\n.\\r\\n\"\n" + popBye, args: []string{"top", "*", "--crlf"}, stdout: "A: b\r\n\r\n"},
+		"lines": {script: popList + "C: TOP 2 7\nS> \"+OK\\r\\nA: b\\r\\n\\r\\n..x\\r\\n.\\r\\n\"\n" + popBye, args: []string{"top", "2", "7"}, stdout: "A: b\n\n.x\n"},
+		"crlf":  {script: popList + "C: TOP 4 0\nS> \"+OK\\r\\nA: b\\r\\n\\r\\n.\\r\\n\"\n" + popBye, args: []string{"top", "*", "--crlf"}, stdout: "A: b\r\n\r\n"},
 		"json": {script: popList + "C: TOP 2 0\nS> \"+OK\\r\\nA: \\xff\\r\\n\\r\\n.\\r\\n\"\n" + popBye, args: []string{"top", "2", "--json"},
 			stdout: `{"number":2,"size":2000,"text":"A: ` + "\uFFFD" + `\n\n"}` + "\n"},
-		"missing": {script: popList + popBye, args: []string{"top", "3"}, code: 66, stderr: []string{"no message 3"}},
-		"several": {script: popList + popBye, args: []string{"top", "1:2"}, code: 64, stderr: []string{"names 2 messages"}},
-		"no TOP": {script: strings.Replace(popList, popCaps, popBare, 1) + "C: TOP 2 0\nS: -ERR what\n" + popBye, args: []string{"top", "2"},
-			code: 76, stderr: []string{"does not offer TOP", "what"}},
-		"refused": {script: popList + "C: TOP 2 0\nS: -ERR gone\n" + popBye, args: []string{"top", "2"}, code: 66, stderr: []string{"message 2", "gone"}},
-		"cut":     {script: popList + "C: TOP 2 0\nS> \"+OK\\r\\nSubject: x\\r\\n\"\nCLOSE", args: []string{"top", "2"}, code: 75, stderr: []string{"closed"}},
+		"cut": {script: popList + "C: TOP 2 0\nS> \"+OK\\r\\nSubject: x\\r\\n\"\nCLOSE", args: []string{"top", "2"}, code: 75, stderr: []string{"closed"}},
 	})
 }
 
@@ -258,22 +197,15 @@ func TestPopRetr(t *testing.T) {
 	stuffed := strings.ReplaceAll(strings.ReplaceAll(one, "\n>From ", "\n>>From "), "\nFrom ", "\n>From ")
 	for name, tt := range map[string]popCase{
 		"one":         {script: popList + "C: RETR 1\n" + popOne + popBye, args: []string{"retr", "1"}, stdout: one},
-		"one, crlf":   {script: popList + "C: RETR 1\n" + popOne + popBye, args: []string{"retr", "1", "--crlf"}, stdout: strings.ReplaceAll(one, "\n", "\r\n")},
 		"two":         {script: popList + popTwo + popOne + popFour + popBye, args: []string{"retr", "1", "4"}, stdout: "FROM" + stuffed + "\nFROM" + four + "\n"},
-		"empty":       {script: "C: LIST\n" + popCaps + "S: +OK\nS: .\n" + popBye, args: []string{"retr", "all"}},
-		"missing":     {script: popList + popBye, args: []string{"retr", "1", "3"}, code: 66, stderr: []string{"mail: 127.0.0.1:", "no message 3"}},
 		"bare LF":     {script: popList + "C: RETR 1\n" + `S> "+OK\r\na: b\r\n\r\nx\ny\r\n.\r\n"` + "\n" + popBye, args: []string{"retr", "1"}, stdout: "a: b\r\n\r\nx\ny\r\n"},
 		"one refused": {script: popList + popTwo + "S: -ERR gone\n" + popFour + popBye, args: []string{"retr", "1", "4"}, code: 3, stdout: "FROM" + four + "\n", stderr: []string{"message 1", "gone"}},
-		"all refused": {script: popList + "C: RETR 1\nS: -ERR gone\n" + popBye, args: []string{"retr", "1"}, code: 66, stderr: []string{"gone"}},
-		"cut":         {script: popList + "C: RETR 1\n" + `S> "+OK\r\nSubject: one\r\n"` + "\nCLOSE", args: []string{"retr", "1"}, code: 75, stderr: []string{"mail: 127.0.0.1:", "message 1", "closed"}},
 		"cut in the second": {script: popList + popTwo + popOne + "S: +OK\nS: half\nCLOSE", args: []string{"retr", "1", "4"}, code: 75,
 			stdout: "FROM" + stuffed + "\n", stderr: []string{"message 4", "closed"}},
 		"size lies": {script: popList + "C: RETR 1\n" + popOne + popBye, args: []string{"retr", "1", "-v"}, stdout: one,
 			stderr: []string{"message 1 has 42 octets, the server had said 120"}},
-		"json on stdout":  {args: []string{"retr", "1", "--json"}, code: 64, stderr: []string{"-o"}},
-		"bad destination": {args: []string{"retr", "1", "-o", "folder"}, code: 64, stderr: []string{"maildir:DIR"}},
-		"no path":         {args: []string{"retr", "1", "-o", "mbox:"}, code: 64, stderr: []string{"maildir:DIR"}},
-		"crlf to a file":  {args: []string{"retr", "1", "-o", "mbox:x", "--crlf"}, code: 64, stderr: []string{"--crlf"}},
+		"no path":        {args: []string{"retr", "1", "-o", "mbox:"}, code: 64, stderr: []string{"maildir:DIR"}},
+		"crlf to a file": {args: []string{"retr", "1", "-o", "mbox:x", "--crlf"}, code: 64, stderr: []string{"--crlf"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, stdout, stderr := tt.invoke(t, nil)
@@ -324,26 +256,12 @@ func TestPopRetrStored(t *testing.T) {
 }
 
 func TestPopDele(t *testing.T) {
-	two := popList + "C: DELE 1\nC: DELE 4\nS: +OK\nS: +OK\n"
 	runPop(t, map[string]popCase{
-		"committed": {script: two + "C: QUIT\nS: +OK bye", args: []string{"dele", "1", "4"}},
-		"by id":     {script: popList + popUIDs + "C: DELE 2\nS: +OK\nC: QUIT\nS: +OK bye", args: []string{"dele", "uidl:bbb"}},
-		"json": {script: popList + popUIDs + "C: DELE 2\nS: +OK\nC: QUIT\nS: +OK bye", args: []string{"dele", "2", "--json"},
-			stdout: `{"number":2,"id":"bbb","size":2000,"deleted":true}` + "\n"},
 		"dry run": {script: popList + popBye, args: []string{"dele", "1", "4", "--dry-run"},
 			stderr: []string{"would delete message 1 (120 octets)", "would delete message 4"}},
-		"dry run, json": {script: popList + popUIDs + popBye, args: []string{"dele", "1", "--dry-run", "--json"},
-			stdout: `{"number":1,"id":"aaa","size":120,"dryRun":true}` + "\n"},
-		"missing": {script: popList + popBye, args: []string{"dele", "1", "3"}, code: 66, stderr: []string{"no message 3"}},
-		"QUIT refused": {script: two + "C: QUIT\nS: -ERR some were not removed", args: []string{"dele", "1", "4"}, code: 75,
-			stderr: []string{"not all were deleted", "some were not removed", "hint: "}},
-		"answer lost": {script: two + "C: QUIT\nCLOSE", args: []string{"dele", "1", "4"}, code: 75, stderr: []string{"not known"}},
 		"cut before QUIT": {script: popList + "C: DELE 1\nC: DELE 4\nS: +OK\nCLOSE", args: []string{"dele", "1", "4"}, code: 75,
 			stderr: []string{"nothing was deleted"}},
-		"one refused": {script: popList + "C: DELE 1\nC: DELE 4\nS: -ERR gone\nS: +OK\nC: QUIT\nS: +OK", args: []string{"dele", "1", "4"}, code: 3,
-			stderr: []string{"message 1", "gone"}},
 		"all refused": {script: popList + "C: DELE 1\nS: -ERR gone\n" + popBye, args: []string{"dele", "1"}, code: 66, stderr: []string{"gone"}},
-		"nothing":     {script: popList + popBye, args: []string{"dele", "9:*"}},
 	})
 }
 
@@ -370,16 +288,5 @@ func TestO7_PopFullDisk(t *testing.T) {
 		if code != 74 || !strings.Contains(stderr, "no space left") || strings.Contains(stderr, "127.0.0.1") {
 			t.Errorf("mail pop %q: got %d, %q; want 74", tt.args, code, stderr)
 		}
-	}
-}
-
-func TestPopMessageOverTheLimit(t *testing.T) {
-	addr := wiretest.Serve(t, "S: +OK hi\nC: CAPA\nS: -ERR\nC: USER alice\nS: +OK\nC: PASS secret\nS: +OK\nC: LIST\n"+
-		"S: +OK\nS: 1 5000\nS: .\nC: RETR 1\nS: +OK\nS: ${rep:5000:x}\nS: .\nEOF")
-	e, stdout, stderr := testEnv("")
-	e.getenv = func(name string) string { return map[string]string{"MAIL_PASSWORD": "secret"}[name] }
-	code := run(t.Context(), e, []string{"mail", "pop", "retr", "1", "--max-message", "1k", "--server", "pop3+plain://alice@" + addr})
-	if code != 65 || stdout.String() != "" || !strings.Contains(stderr.String(), "larger than the limit") || !strings.Contains(stderr.String(), "--max-message") {
-		t.Errorf("status %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }

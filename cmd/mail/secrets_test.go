@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/hmac"
 	"crypto/pbkdf2"
 	"crypto/sha1"
@@ -323,4 +324,18 @@ func checkLeaks(t *testing.T, ca *wiretest.Authority, s leaky, verbose int) {
 			t.Errorf("%s, -v %d: the output shows %q:\n%s%s", s.way, verbose, form, got.stdout, got.stderr)
 		}
 	}
+}
+
+// runIn runs mail with an environment of NAME=VALUE.
+func runIn(t *testing.T, vars []string, words ...string) result {
+	t.Helper()
+	e, stdout, stderr := testEnv("")
+	values := map[string]string{"HOME": t.TempDir()}
+	for _, v := range vars {
+		name, value, _ := strings.Cut(v, "=")
+		values[name] = value
+	}
+	e.getenv = func(name string) string { return values[name] }
+	code := run(context.Background(), e, append([]string{"mail"}, words...))
+	return result{code, stdout.String(), stderr.String()}
 }

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"net"
+	"net/netip"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/mail-toolkit/mail/pkg/smtp"
+	"github.com/mail-toolkit/mail/pkg/smtp/mx"
 	"github.com/mail-toolkit/mail/pkg/wire"
 )
 
@@ -22,11 +25,28 @@ type sendOptions struct {
 	onPartial   string
 	helo        string
 	noChunking  bool
+
+	sources     cli.StringSlice // --message
+	connections int             // -j
+	rate        *rate
+	results     string
+	saveSent    bool
+	sentMailbox string
+	aliases     string
+	undisclosed bool
+	resend      bool
+	requireTLS  bool
+	fullName    string
+	skipEmpty   bool
+
+	mx       bool
+	mxPort   int
+	resolver mx.Resolver
 }
 
 // sendCommand is `mail send`.
 func (e *env) sendCommand() *cli.Command {
-	o := &sendOptions{}
+	o := &sendOptions{resolver: net.DefaultResolver}
 	return e.leaf(leaf{
 		name:    "send",
 		usage:   "send a message",
@@ -71,6 +91,31 @@ func (o *sendOptions) flags() []cli.Flag {
 		}),
 		o.dsnFlag("envid", "reports bring back `ID`", func(s string) error { o.dsn.EnvID = s; return nil }),
 		choiceFlag("on-partial", "when some recipients are refused, `DO` continue or abort", &o.onPartial, "continue", "abort"),
+		&cli.StringSliceFlag{Name: "message", Destination: &o.sources,
+			Usage: "send the messages in `SOURCE`, a file, maildir:DIR, mbox:FILE or eml:DIR, instead of standard input; may be repeated"},
+		&cli.IntFlag{Name: "j", Value: 1, Destination: &o.connections, Usage: "send over `N` connections at once"},
+		&cli.GenericFlag{Name: "rate", Usage: "send at most `N/UNIT` messages: 30/min, 5/s, 500/h", Value: &value{set: func(s string) (err error) {
+			o.rate, err = parseRate(s)
+			return err
+		}}},
+		&cli.StringFlag{Name: "results", Destination: &o.results, Usage: "append a JSON object for each recipient to `FILE`"},
+		&cli.BoolFlag{Name: "save-sent", Destination: &o.saveSent, Usage: "store a copy of what was sent in the account's mailbox for sent mail, by IMAP"},
+		&cli.StringFlag{Name: "sent-mailbox", Usage: "store the copies in `MAILBOX`", Destination: &o.sentMailbox},
+		&cli.StringFlag{Name: "aliases", Usage: "look up recipients without a domain in `FILE`", Destination: &o.aliases, TakesFile: true},
+		&cli.BoolFlag{Name: "undisclosed", Destination: &o.undisclosed, Usage: "hide the recipients: To and Cc become undisclosed-recipients:;"},
+		&cli.BoolFlag{Name: "resend", Destination: &o.resend, Usage: "resend the message as it is to the operands, with Resent- fields in front"},
+		&cli.StringFlag{Name: "full-name", Usage: "`NAME` of the author in a From field that is added", Destination: &o.fullName},
+		&cli.BoolFlag{Name: "skip-empty", Destination: &o.skipEmpty, Usage: "compose: send nothing when there is neither text nor attachment"},
+		&cli.BoolFlag{Name: "require-tls", Destination: &o.requireTLS, Usage: "every server on the way must use verified TLS (REQUIRETLS)"},
+		&cli.BoolFlag{Name: "mx", Destination: &o.mx, Usage: "deliver directly to the mail exchangers of the recipients' domains"},
+		&cli.IntFlag{Name: "mx-port", Destination: &o.mxPort, Usage: "with --mx: connect to `PORT` instead of 25"},
+		&cli.GenericFlag{Name: "resolver", Usage: "with --mx: ask the DNS server at `ADDRESS:PORT`", Value: &value{set: func(s string) error {
+			if _, err := netip.ParseAddrPort(s); err != nil {
+				return usagef("an address and a port expected, such as 127.0.0.1:53")
+			}
+			o.resolver = mx.NewResolver(s)
+			return nil
+		}}},
 		&cli.StringFlag{Name: "helo", Destination: &o.helo, Usage: "our `NAME` to the server, instead of localhost"},
 		&cli.BoolFlag{Name: "no-chunking", Destination: &o.noChunking, Usage: "send by DATA even where the server offers BDAT"},
 	)
@@ -85,11 +130,17 @@ func (o *sendOptions) dsnFlag(name, usage string, set func(string) error) cli.Fl
 
 // send is the whole command: messages come out of a source, are made ready, and go to the server.
 func (c *call) send(ctx context.Context, o *sendOptions) error {
-	p := &preparer{c: c, o: o}
-	if err := p.findServer(); err != nil {
+	if err := o.check(c); err != nil {
 		return err
 	}
-	source, err := c.sendSource(o, p)
+	if c.speaks {
+		return c.submissions(ctx, o)
+	}
+	router, err := newRouter(c, o)
+	if err != nil {
+		return err
+	}
+	source, err := c.sendSource(o, &preparer{c: c, o: o, router: router})
 	if err != nil {
 		return err
 	}
@@ -98,8 +149,39 @@ func (c *call) send(ctx context.Context, o *sendOptions) error {
 	case o.print:
 		return c.printMessages(ctx, source)
 	case c.dryRun:
-		return c.showEnvelopes(p, source)
+		return c.showEnvelopes(source)
 	}
-	d := &delivery{c: c, o: o, target: p.target, source: source}
+	return c.deliver(ctx, o, source, nil)
+}
+
+// deliver sends the messages of a source. told, if it is not nil, gets what becomes of each recipient.
+func (c *call) deliver(ctx context.Context, o *sendOptions, source *sendSource, told func(sentJSON)) error {
+	report, err := newSendReport(c, o)
+	if err != nil {
+		return err
+	}
+	report.told = told
+	d := &delivery{c: c, o: o, report: report, feed: &feed{source: source, bad: report.fail}}
+	report.feed = d.feed
 	return d.run(ctx)
 }
+
+// check refuses options that contradict each other.
+func (o *sendOptions) check(c *call) error {
+	switch {
+	case o.connections < 1 || o.connections > maxConnections:
+		return usagef("-j: a number from 1 to %d expected", maxConnections)
+	case o.mx && c.overrides.Server != "":
+		return usagef("--mx finds the servers itself: it excludes --server")
+	case o.mx && o.onPartial == "abort":
+		return usagef("--mx reaches several servers: --on-partial abort cannot hold a message back from all of them")
+	case o.resend && (o.draft.wanted() || o.headerRcpt || len(c.args) == 0):
+		return usagef("--resend takes a message as it is, and the operands as its recipients")
+	case len(o.sources.Value()) > 0 && o.draft.wanted():
+		return usagef("--message takes messages as they are: it excludes the options that compose one")
+	}
+	return nil
+}
+
+// maxConnections is the most that -j opens.
+const maxConnections = 64

@@ -3,10 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"iter"
 	"math"
+	"sync"
 
 	"github.com/mail-toolkit/mail/pkg/config"
 	"github.com/mail-toolkit/mail/pkg/smtp"
@@ -27,101 +26,135 @@ func (c *call) dialSMTP(ctx context.Context, t *config.Target, o *smtp.Options) 
 	return client, nil
 }
 
-// delivery sends the messages of a source, over one connection as long as it holds.
+// delivery sends the messages of a source over one or more connections.
 type delivery struct {
 	c      *call
 	o      *sendOptions
-	target *config.Target
-	source *sendSource
-
-	under    []*job // given to the connection, not yet reported, oldest first
-	again    []*job // lost their connection before they were sent
-	ahead    *job   // taken from the source to see whether there is one
-	ended    bool   // the source is empty
-	progress bool   // this connection has answered for a message
-	begun    int    // messages given to this connection
-	last     int    // number of the last message taken from the source
-
-	accepted int   // recipients
-	code     int   // exit code so far
-	output   error // standard output failed
+	feed   *feed
+	report *sendReport
+	up     func() // the first connection is there and logged in; called again it does nothing
 }
 
-// job is a message on its way.
-type job struct {
-	m     *outgoing
-	tries int
-}
-
+// run sends everything. The other connections are opened when the first one is known to work, so that a wrong password
+// is tried once.
 func (d *delivery) run(ctx context.Context) error {
-	for d.more() {
-		err := d.session(ctx)
-		if d.output != nil {
-			return d.output
+	ready := make(chan struct{})
+	d.up = sync.OnceFunc(func() { close(ready) })
+	errs := make(chan error, d.o.connections)
+	first := make(chan struct{})
+	var wg sync.WaitGroup
+	work := func() {
+		w := &worker{delivery: d, ctx: ctx}
+		errs <- w.run()
+	}
+	wg.Go(func() {
+		defer close(first)
+		work()
+	})
+	select {
+	case <-ready:
+		for range d.o.connections - 1 {
+			wg.Go(work)
 		}
-		if err != nil {
-			d.dropAll(err)
-			break
-		}
+	case <-first:
 	}
-	if d.accepted > 0 && (d.code == exitNoUser || d.code == exitRefused) {
-		d.code = exitPartial
-	}
-	if d.code != exitOK {
-		return silent(d.code)
-	}
-	return nil
+	wg.Wait()
+	close(errs)
+	d.settle(errs)
+	return d.report.end()
 }
 
-// more is true when there is something left to send. It takes a message from the source, so that what is wrong with the
-// first is known before the server is connected to.
-func (d *delivery) more() bool {
-	if len(d.again) > 0 || d.ahead != nil {
-		return true
+// settle reports what ended connections, and what was not sent because of it. When others could do the work it was no
+// failure.
+func (d *delivery) settle(errs <-chan error) {
+	left, more := d.feed.drain()
+	for err := range errs {
+		if err == nil {
+			continue
+		}
+		if left == 0 && !more {
+			d.c.note("%v", err)
+			continue
+		}
+		d.report.fail(err)
+		if d.feed.source.many && (left > 1 || more) {
+			d.report.fail(codef(exitTemporary, "the connection ended: the rest of the messages was not sent"))
+		}
+		return
 	}
-	d.ahead = d.take()
-	return d.ahead != nil
 }
 
-// take gives the next message of the source that can be sent, reporting those that cannot.
-func (d *delivery) take() *job {
-	for !d.ended {
-		m, err, ok := d.source.next()
-		switch {
-		case !ok:
-			d.ended = true
-		case err != nil:
-			d.fail(err)
-		default:
-			d.last = m.number
-			return &job{m: m}
+// worker is one connection at a time.
+type worker struct {
+	*delivery
+	ctx    context.Context
+	target *config.Target // of this connection
+	first  *job           // goes before what the feed has
+	under  []*job         // given to the connection, not yet reported, oldest first
+	begun  int            // messages given to this connection
+	worked bool           // this connection has answered for a message
+	direct exchanges      // with --mx
+}
+
+// run ends when there is nothing left to send, or with an error that another connection would not help against.
+func (w *worker) run() error {
+	defer w.direct.close()
+	for {
+		j := w.feed.next(nil)
+		if j == nil {
+			return nil
+		}
+		if err := w.o.rate.wait(w.ctx); err != nil || w.report.broken() {
+			w.feed.putBack(j)
+			return err
+		}
+		session := w.session
+		if w.o.mx {
+			session = w.deliverDirectly
+		}
+		if err := session(w.ctx, j); err != nil {
+			return err
 		}
 	}
-	return nil
 }
 
 // session is one connection. Its error means that another one would not help.
-func (d *delivery) session(ctx context.Context) error {
-	client, err := d.c.dialSMTP(ctx, d.target, &smtp.Options{LocalName: d.o.helo, NoChunking: d.o.noChunking})
-	if err != nil {
+func (w *worker) session(ctx context.Context, first *job) error {
+	w.target = first.m.route.target
+	if err := w.report.ready(w.target); err != nil {
+		w.feed.putBack(first)
 		return err
 	}
-	if _, ok := client.Extension("DSN"); !ok && d.o.dsnGiven {
-		d.c.note("%s: the server sends no reports on request (DSN); --dsn, --ret and --envid have no effect", d.target.Label())
+	client, err := w.c.dialSMTP(ctx, w.target, &smtp.Options{LocalName: w.o.helo, NoChunking: w.o.noChunking})
+	if err != nil {
+		w.feed.putBack(first)
+		return w.c.label(w.target, err)
 	}
-	d.progress, d.begun = false, 0
-	for err == nil && d.begun < d.most(client) && d.more() { // done may have put something back
-		err = client.SendAll(ctx, d.messages(client), d.done)
+	w.up()
+	if _, ok := client.Extension("DSN"); !ok && w.o.dsnGiven {
+		w.c.note("%s: the server sends no reports on request (DSN); --dsn, --ret and --envid have no effect", w.target.Label())
+	}
+	w.first, w.begun, w.worked = first, 0, false
+	for w.first != nil && w.begun < most(client) && err == nil && !w.report.broken() {
+		err = client.SendAll(ctx, w.messages(client), w.done)
+		if w.first == nil && err == nil && w.begun < most(client) {
+			if w.first = w.feed.next(w.target); w.first != nil {
+				err = w.o.rate.wait(ctx)
+			}
+		}
+	}
+	if w.first != nil {
+		w.feed.putBack(w.first)
 	}
 	_ = client.Close()
-	if err != nil && (ctx.Err() != nil || !d.progress) {
-		return err
+	if err != nil && (ctx.Err() != nil || !w.worked) {
+		return w.c.label(w.target, err)
 	}
 	return nil
 }
 
 // most is how many messages the server takes on one connection (RFC 9422 §4.1).
-func (d *delivery) most(client *smtp.Client) int {
+func most(client *smtp.Client) int {
 	if limit := client.Limit("MAILMAX"); limit > 0 {
 		return limit
 	}
@@ -129,52 +162,51 @@ func (d *delivery) most(client *smtp.Client) int {
 }
 
 // messages gives the connection what is to be sent.
-func (d *delivery) messages(client *smtp.Client) iter.Seq[*smtp.Message] {
+func (w *worker) messages(client *smtp.Client) iter.Seq[*smtp.Message] {
 	return func(yield func(*smtp.Message) bool) {
-		for ; d.begun < d.most(client); d.begun++ {
-			j := d.nextJob()
+		for ; w.begun < most(client); w.begun++ {
+			j := w.first
+			w.first = nil
+			if j == nil && w.o.rate.pass() {
+				j = w.feed.next(w.target)
+			}
 			if j == nil {
 				return
 			}
+			form, err := j.m.fit(client, w.o.noChunking)
+			if err != nil {
+				_ = w.report.outcome(w.ctx, j.m, failed(j.m, "", err), err)
+				j.m.close()
+				continue
+			}
 			j.tries++
-			d.under = append(d.under, j)
-			if !yield(&smtp.Message{Envelope: j.m.envelope, Body: &lazyReader{open: j.m.wire}}) {
+			w.under = append(w.under, j)
+			body := &lazyReader{open: form.open}
+			more := yield(&smtp.Message{Envelope: form.envelope, Body: w.report.bar.counting(body)})
+			body.close()
+			if !more {
 				return
 			}
 		}
 	}
 }
 
-func (d *delivery) nextJob() *job {
-	if len(d.again) > 0 {
-		j := d.again[0]
-		d.again = d.again[1:]
-		return j
-	}
-	if j := d.ahead; j != nil {
-		d.ahead = nil
-		return j
-	}
-	return d.take()
-}
-
 // done takes the outcome of the oldest message under way.
-func (d *delivery) done(_ int, _ *smtp.Message, r *smtp.Result, err error) error {
-	j := d.under[0]
-	d.under = d.under[1:]
-	if connectionLost(err) && (j.tries < 2 || !d.progress) { // without progress dropAll reports it, with all others
-		d.again = append(d.again, j)
+func (w *worker) done(_ int, _ *smtp.Message, r *smtp.Result, err error) error {
+	j := w.under[0]
+	w.under = w.under[1:]
+	if connectionLost(err) && (j.tries < 2 || !w.worked) { // without progress settle reports it, with all others
+		w.feed.putBack(j)
 		return nil
 	}
-	d.progress = true
+	w.worked = true
 	rest, r, err := tooMany(r, err)
 	if len(rest) > 0 {
-		d.again = append(d.again, &job{m: j.m.to(rest)})
+		w.feed.putBack(&job{m: j.m.to(rest)})
 	} else {
 		defer j.m.close()
 	}
-	d.output = d.outcome(j.m, r, err)
-	return d.output
+	return w.report.outcome(w.ctx, j.m, r, err)
 }
 
 // connectionLost is true for errors that say nothing about the message: it was not sent.
@@ -196,56 +228,4 @@ func connectionLost(err error) bool {
 		return refused.Code == 421
 	}
 	return true
-}
-
-// dropAll reports err, which ends the run, and what was not sent because of it.
-func (d *delivery) dropAll(err error) {
-	d.fail(d.c.label(d.target, err))
-	left := len(d.again)
-	for _, j := range d.again {
-		j.m.close()
-	}
-	if d.ahead != nil {
-		d.ahead.m.close()
-		left++
-	}
-	if !d.source.many || left == 0 && d.ended {
-		return
-	}
-	if left > 1 || !d.ended && d.sourceHasMore() {
-		d.fail(codef(exitTemporary, "the connection ended: the rest of the messages was not sent"))
-	}
-}
-
-func (d *delivery) sourceHasMore() bool {
-	m, _, ok := d.source.next()
-	if m != nil {
-		m.close()
-	}
-	return ok
-}
-
-// fail prints an error and remembers its code: one that a retry does not mend wins.
-func (d *delivery) fail(err error) {
-	d.c.report(err)
-	if code := exitCode(err); d.code == exitOK || d.code == exitTemporary {
-		d.code = code
-	}
-}
-
-// lazyReader opens a message when it is first read.
-type lazyReader struct {
-	open func() (io.Reader, error)
-	r    io.Reader
-}
-
-func (l *lazyReader) Read(p []byte) (int, error) {
-	if l.r == nil {
-		r, err := l.open()
-		if err != nil {
-			return 0, fmt.Errorf("reading the message again: %w", err)
-		}
-		l.r = r
-	}
-	return l.r.Read(p)
 }

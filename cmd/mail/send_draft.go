@@ -1,17 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/mail-toolkit/mail/pkg/message"
 	"github.com/mail-toolkit/mail/pkg/mimetree"
-	"github.com/mail-toolkit/mail/pkg/store"
 )
 
 // draftOptions is what the flags that compose a message say.
@@ -25,6 +26,8 @@ type draftOptions struct {
 	header         cli.StringSlice
 	text, html     string
 	attach, inline cli.StringSlice
+	date           time.Time
+	importance     string
 }
 
 func (d *draftOptions) flags() []cli.Flag {
@@ -50,12 +53,17 @@ func (d *draftOptions) flags() []cli.Flag {
 		str("html", "compose: an HTML version of the text is in `FILE`", &d.html),
 		many("attach", "compose: attach `FILE`, or all files that match a pattern", &d.attach),
 		many("inline", "compose: a `FILE` that the HTML text shows as cid:NAME", &d.inline),
+		&cli.GenericFlag{Name: "date", Usage: "compose: the `DATE` in the header: 2026-11-01T12:00:00Z, or as in a Date field", Value: &value{set: func(s string) (err error) {
+			d.date, err = parseArrival(s)
+			return err
+		}}},
+		choiceFlag("importance", "compose: how important it is, `HOW` high, normal or low", &d.importance, "high", "normal", "low"),
 	}
 }
 
 // wanted is true when a message is to be composed.
 func (d *draftOptions) wanted() bool {
-	if d.subjectGiven || d.from != "" || d.inReplyTo != "" || d.text != "" || d.html != "" {
+	if d.subjectGiven || d.importance != "" || !d.date.IsZero() || d.from != "" || d.inReplyTo != "" || d.text != "" || d.html != "" {
 		return true
 	}
 	for _, s := range []*cli.StringSlice{&d.to, &d.cc, &d.bcc, &d.replyTo, &d.header, &d.attach, &d.inline} {
@@ -68,11 +76,12 @@ func (d *draftOptions) wanted() bool {
 
 // composed is a message made from flags, and to whom it goes.
 type composed struct {
-	spool *store.Spool
+	draft *mimetree.Draft
 	rcpt  []string
 }
 
-// compose makes the message. Everything that could be missing is looked for here, before anything is sent.
+// compose makes the message. Everything that could be missing is looked for before anything is sent, here and when the
+// draft is prepared.
 func (d *draftOptions) compose(c *call, p *preparer) (*composed, error) {
 	h := &message.Header{}
 	rcpt, err := d.fillHeader(h, p, c.args)
@@ -86,66 +95,103 @@ func (d *draftOptions) compose(c *call, p *preparer) (*composed, error) {
 	if draft.Inline, err = findFiles(d.inline.Value()); err != nil {
 		return nil, err
 	}
-	if err := d.texts(c, draft); err != nil {
+	if d.html != "" {
+		if err := d.htmlVersion(c, draft); err != nil {
+			return nil, err
+		}
+	}
+	if err := d.plainVersion(c, draft, p.o.skipEmpty); err != nil {
 		return nil, err
 	}
-	packed, err := draft.Prepare()
-	if err != nil {
-		return nil, err
-	}
-	spool, err := spoolPacked(packed)
-	if err = errors.Join(err, packed.Close()); err != nil {
-		return nil, err
-	}
-	return &composed{spool, rcpt}, nil
+	return &composed{draft, rcpt}, nil
 }
 
-// texts finds the text: in the files named, else on standard input, unless that is a terminal and there is something
-// else to send.
-func (d *draftOptions) texts(c *call, draft *mimetree.Draft) error {
-	if d.html != "" {
-		draft.HTML = mimetree.TextFile(d.html)
+// htmlVersion reads the HTML text, takes along the images that it shows from files, and makes a text of it when none is
+// given.
+func (d *draftOptions) htmlVersion(c *call, draft *mimetree.Draft) error {
+	read, dir := func() ([]byte, error) { return readLimited(d.html) }, filepath.Dir(d.html)
+	if d.html == "-" {
+		read, dir = func() ([]byte, error) { return c.readText("the HTML text of the message") }, "."
 	}
-	switch {
-	case d.text == "-" || d.text == "" && d.html == "":
-		if c.stdinTTY && (len(draft.Attach) > 0 || len(draft.Inline) > 0) {
-			return nil
-		}
-		r, err := c.input("the text of the message")
+	text, err := read()
+	if err != nil {
+		return err
+	}
+	text, images, err := mimetree.InlineImages(text, dir)
+	if err != nil {
+		return err
+	}
+	draft.HTML = mimetree.TextOf(string(text))
+	draft.Inline = append(draft.Inline, images...)
+	if d.text == "" {
+		plain, err := mimetree.TextFromHTML(bytes.NewReader(text))
 		if err != nil {
 			return err
 		}
-		text, err := io.ReadAll(io.LimitReader(r, maxText+1))
-		if err != nil {
-			return err
-		}
-		if len(text) > maxText {
-			return codef(exitData, "the text on standard input is longer than %d octets: attach it as a file", maxText)
-		}
-		draft.Text = mimetree.TextOf(string(text))
-	case d.text != "":
-		draft.Text = mimetree.TextFile(d.text)
+		draft.Text = mimetree.TextOf(plain)
 	}
 	return nil
 }
 
-// maxText is the longest text that is composed from standard input, in octets.
-const maxText = 64 << 20
-
-// spoolPacked writes the message into a spool. The goroutine that writes ends before the call does.
-func spoolPacked(packed *mimetree.Packed) (*store.Spool, error) {
-	r, w := io.Pipe()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, err := packed.WriteTo(w)
-		_ = w.CloseWithError(err)
-	}()
-	spool, err := store.NewWireSpool(r)
-	_ = r.CloseWithError(io.ErrClosedPipe)
-	<-done
-	return spool, err
+// plainVersion finds the text: in the file named, else on standard input, unless that is a terminal and there is
+// something else to send.
+func (d *draftOptions) plainVersion(c *call, draft *mimetree.Draft, skipEmpty bool) error {
+	switch {
+	case draft.Text != nil:
+		return nil
+	case d.text != "" && d.text != "-":
+		draft.Text = mimetree.TextFile(d.text)
+		return nil
+	case c.stdinTTY && len(draft.Attach)+len(draft.Inline) > 0:
+		return nil
+	}
+	text, err := c.readText("the text of the message")
+	if err != nil {
+		return err
+	}
+	if len(text) == 0 && len(draft.Attach)+len(draft.Inline) == 0 {
+		if skipEmpty {
+			return errNoText
+		}
+		if c.local {
+			c.note("the message has no text")
+		}
+	}
+	draft.Text = mimetree.TextOf(string(text))
+	return nil
 }
+
+// readText reads a text on standard input.
+func (c *call) readText(what string) ([]byte, error) {
+	r, err := c.input(what)
+	if err != nil {
+		return nil, err
+	}
+	return limited(r, "standard input")
+}
+
+func readLimited(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return limited(f, path)
+}
+
+func limited(r io.Reader, name string) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(r, maxText+1))
+	if err == nil && len(text) > maxText {
+		err = codef(exitData, "the text in %s is longer than %d octets: attach it as a file", name, maxText)
+	}
+	return text, err
+}
+
+// errNoText is --skip-empty: there is nothing to send.
+var errNoText = errors.New("no text")
+
+// maxText is the longest text that is composed, in octets.
+const maxText = 64 << 20
 
 // fillHeader writes the fields in the usual order and gives the recipients. Date and Message-ID come with every message
 // that is sent.
@@ -171,6 +217,11 @@ func (d *draftOptions) fillHeader(h *message.Header, p *preparer, operands []str
 			rcpt = append(rcpt, addrs...)
 		}
 	}
+	if !h.Has("To") && !h.Has("Cc") {
+		if err := h.Add("To", undisclosed); err != nil {
+			return nil, err
+		}
+	}
 	if d.subjectGiven {
 		if err := h.AddText("Subject", d.subject); err != nil {
 			return nil, err
@@ -181,6 +232,17 @@ func (d *draftOptions) fillHeader(h *message.Header, p *preparer, operands []str
 			return nil, err
 		}
 	}
+	if d.importance != "" { // RFC 2156 §5.3.4, and what mailers of one maker look at
+		priority := map[string]string{"high": "1 (Highest)", "normal": "3 (Normal)", "low": "5 (Lowest)"}[d.importance]
+		if err := errors.Join(h.Add("Importance", d.importance), h.Add("X-Priority", priority)); err != nil {
+			return nil, err
+		}
+	}
+	if !d.date.IsZero() {
+		if err := h.Add("Date", message.FormatDate(d.date)); err != nil {
+			return nil, err
+		}
+	}
 	return rcpt, d.extraFields(h)
 }
 
@@ -188,6 +250,10 @@ func (d *draftOptions) fillHeader(h *message.Header, p *preparer, operands []str
 func addressField(h *message.Header, name string, values []string) (envelope []string, err error) {
 	var shown []string
 	for _, v := range values {
+		if bareName.MatchString(v) { // a recipient of this machine, or an alias
+			envelope, shown = append(envelope, v), append(shown, v)
+			continue
+		}
 		list, err := parseAddresses(v)
 		if err != nil {
 			return nil, inOption(name, err)

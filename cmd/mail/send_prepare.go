@@ -2,100 +2,97 @@ package main
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
+	"cmp"
 	"io"
-	"io/fs"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/mail-toolkit/mail/pkg/config"
 	"github.com/mail-toolkit/mail/pkg/message"
+	"github.com/mail-toolkit/mail/pkg/mimetree"
 	"github.com/mail-toolkit/mail/pkg/smtp"
 	"github.com/mail-toolkit/mail/pkg/store"
+	"github.com/mail-toolkit/mail/pkg/wire"
 )
 
 // outgoing is a message that is ready to be sent: complete, checked, with its envelope.
 type outgoing struct {
 	number   int // in the stream, from 1
 	spool    *store.Spool
+	packed   *mimetree.Packed // a composed message, instead of spool
 	header   *message.Header
-	id       string // Message-ID without brackets
+	hidden   []message.Field // Bcc, which is not sent
+	id       string          // Message-ID without brackets
+	route    *route
+	servers  map[string]string // with --mx: the host that answered for a recipient
 	envelope *smtp.Envelope
 	facts    message.Facts
 }
 
+// server names the place that answered for a recipient.
+func (m *outgoing) server(rcpt string) string {
+	if m.servers == nil {
+		return m.route.target.Label()
+	}
+	return cmp.Or(m.servers[rcpt], "mx")
+}
+
 // wire reads the message from its start in wire form.
-func (m *outgoing) wire() (io.Reader, error) { return m.spool.WireWith(m.header) }
+func (m *outgoing) wire() (io.Reader, error) {
+	if m.packed == nil {
+		return m.spool.WireWith(m.header)
+	}
+	r, err := m.packed.As(mimetree.SevenBit)
+	if err != nil {
+		return nil, err
+	}
+	return r.Open(), nil
+}
 
-func (m *outgoing) close() { _ = m.spool.Close() }
+// copyWithBcc reads the message from its start in wire form, with the fields that the recipients do not see.
+func (m *outgoing) copyWithBcc() (r io.Reader, size int64, err error) {
+	shown := m.header.Fields
+	defer func() { m.header.Fields = shown }()
+	m.header.Fields = append(slices.Clone(shown), m.hidden...)
+	if r, err = m.wire(); err != nil {
+		return nil, 0, err
+	}
+	facts, err := message.Scan(r)
+	if err != nil {
+		return nil, 0, err
+	}
+	r, err = m.wire()
+	return r, facts.Size, err
+}
 
-// preparer makes messages ready. It knows the account and the flags.
+func (m *outgoing) close() {
+	if m.packed != nil {
+		_ = m.packed.Close()
+	} else {
+		_ = m.spool.Close()
+	}
+}
+
+// preparer makes messages ready. It knows the accounts and the flags.
 type preparer struct {
 	c      *call
 	o      *sendOptions
-	target *config.Target // nil with --print when there is none
-	from   message.Address
-
-	configured bool // from was set by somebody, and is not just the name of the login
-}
-
-// findServer resolves the account. With --print there need not be a server.
-func (p *preparer) findServer() error {
-	t, err := p.c.target("smtp")
-	switch {
-	case err == nil:
-		p.target = t
-	case p.o.print:
-		if t, err = p.c.onlyAccount(); err != nil {
-			return err
-		}
-	default:
-		return err
-	}
-	from := t.From
-	if from == "" && message.CheckAddress(t.Credentials.User) == nil {
-		from = t.Credentials.User
-	} else {
-		p.configured = from != ""
-	}
-	if from == "" {
-		return nil
-	}
-	if p.from, err = parseAddress(from); err != nil {
-		return &config.Error{Msg: fmt.Sprintf("the sender's address of the account: %v", err)}
-	}
-	return nil
-}
-
-// onlyAccount finds the sender's address in the environment or in the account, which may have no server and may be
-// missing.
-func (c *call) onlyAccount() (*config.Target, error) {
-	if from := c.getenv("MAIL_FROM"); from != "" || c.overrides.Server != "" {
-		return &config.Target{From: from}, nil
-	}
-	f, err := config.OpenFile(c.overrides)
-	name := c.overrides.Account
-	if name == "" {
-		name = c.getenv("MAIL_ACCOUNT")
-	}
-	if errors.Is(err, fs.ErrNotExist) && name == "" {
-		return &config.Target{}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	account, err := f.Pick(name)
-	if err != nil {
-		return nil, err
-	}
-	return &config.Target{Account: account.Name, From: account.From}, nil
+	router *router
 }
 
 // author is who a composed message is from: what --from says, else the account.
 func (p *preparer) author(flag string) (message.Address, error) {
-	from := p.from
+	sender := p.o.sender
+	if given, err := parseAddress(flag); flag != "" && err == nil && !p.o.senderGiven {
+		sender = given.Addr
+	}
+	route, err := p.router.of(sender)
+	if err != nil {
+		return message.Address{}, err
+	}
+	from := route.from
 	switch {
 	case flag != "":
 		var err error
@@ -110,30 +107,55 @@ func (p *preparer) author(flag string) (message.Address, error) {
 	return from, inOption("From", message.CheckAddress(from.Addr))
 }
 
-// prepare makes the message in spool ready; rcpt are its recipients when they are known already. It owns the spool.
-func (p *preparer) prepare(number int, spool *store.Spool, rcpt []string) (*outgoing, error) {
+// prepare makes the message in spool ready. It owns the spool.
+func (p *preparer) prepare(number int, spool *store.Spool) (*outgoing, error) {
 	m := &outgoing{number: number, spool: spool}
-	if err := p.fill(m, rcpt); err != nil {
+	err := checkOctets(spool.Facts())
+	if err == nil {
+		m.header, err = spool.Header()
+	}
+	if err == nil {
+		if len(m.header.End) == 0 && spool.Size() > int64(len(m.header.Bytes())) {
+			m.header.End = []byte("\n") // a body without a header
+		}
+		m.header.DropFromLine()
+		err = p.fill(m, nil)
+	}
+	if err != nil {
 		m.close()
 		return nil, err
 	}
 	return m, nil
 }
 
-func (p *preparer) fill(m *outgoing, rcpt []string) error {
-	if err := checkOctets(m.spool.Facts()); err != nil {
+// prepareDraft makes a composed message ready.
+func (p *preparer) prepareDraft(made *composed) (*outgoing, error) {
+	m := &outgoing{number: 1, header: made.draft.Header}
+	var err error
+	if m.packed, err = made.draft.Prepare(); err != nil {
+		return nil, err
+	}
+	if err := p.fill(m, made.rcpt); err != nil {
+		m.close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// fill settles everything about m but its text; rcpt are its recipients when they are known already.
+func (p *preparer) fill(m *outgoing, rcpt []string) (err error) {
+	if p.c.local {
+		qualify(m.header)
+	}
+	if m.route, err = p.router.of(p.senderOf(m.header)); err != nil {
 		return err
 	}
-	h, err := m.spool.Header()
-	if err != nil {
-		return err
+	if p.o.resend {
+		if err := p.resend(m.header); err != nil {
+			return err
+		}
 	}
-	if len(h.End) == 0 && m.spool.Size() > int64(len(h.Bytes())) {
-		h.End = []byte("\n") // a body without a header
-	}
-	h.DropFromLine()
-	m.header = h
-	m.envelope = &smtp.Envelope{AllOrNone: p.o.onPartial == "abort"}
+	m.envelope = &smtp.Envelope{AllOrNone: p.o.onPartial == "abort", RequireTLS: p.o.requireTLS}
 	if p.o.dsnGiven {
 		m.envelope.DSN = &p.o.dsn
 	}
@@ -157,16 +179,52 @@ func checkOctets(f message.Facts) error {
 	return nil
 }
 
+// senderOf is who sends a message, as far as the choice of an account goes; "" when that is not known.
+func (p *preparer) senderOf(h *message.Header) string {
+	if p.o.senderGiven {
+		return p.o.sender
+	}
+	from, _, err := message.Envelope(onlySender(h))
+	if err != nil {
+		return ""
+	}
+	return from
+}
+
+// resend puts a block of Resent- fields in front (RFC 5322 §3.6.6). The recipients are the operands.
+func (p *preparer) resend(h *message.Header) error {
+	from, err := p.author("")
+	if err != nil {
+		return err
+	}
+	m := &outgoing{header: &message.Header{}, route: &route{target: &config.Target{}}, envelope: &smtp.Envelope{}}
+	if err := p.recipients(m, nil); err != nil {
+		return err
+	}
+	_, host, _ := strings.Cut(from.Addr, "@")
+	for _, f := range [][2]string{
+		{"Resent-To", strings.Join(m.envelope.Rcpt, ", ")},
+		{"Resent-From", message.FormatAddress(from)},
+		{"Resent-Message-ID", message.NewMessageID(host)},
+		{"Resent-Date", message.FormatDate(p.c.now())},
+	} {
+		if err := h.Prepend(f[0], f[1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // sender settles the reverse-path: -f, the account, the header.
 func (p *preparer) sender(m *outgoing) error {
-	from := p.from.Addr
+	from := m.route.from.Addr
 	switch {
 	case p.o.senderGiven:
 		var err error
 		if from, err = senderFlag(p.o.sender); err != nil {
 			return err
 		}
-	case p.configured:
+	case m.route.fixed:
 	default:
 		own, _, err := message.Envelope(onlySender(m.header))
 		if err != nil {
@@ -180,8 +238,17 @@ func (p *preparer) sender(m *outgoing) error {
 				hint: senderHint}}
 		}
 	}
-	m.envelope.From = message.ASCIIDomain(from)
+	m.envelope.From = message.ASCIIDomain(p.ofThisMachine(m, from))
 	return nil
+}
+
+// ofThisMachine completes a name without a domain for programs that mean a user of this machine by it. Over LMTP the
+// server is one for local users.
+func (p *preparer) ofThisMachine(m *outgoing, addr string) string {
+	if p.c.local && bareName.MatchString(addr) && m.route.target.Endpoint.Protocol != wire.LMTP {
+		return addr + "@" + localHost()
+	}
+	return addr
 }
 
 // senderFlag reads the value of -f: an address, perhaps with a name or in brackets, or nothing for the null sender.
@@ -246,6 +313,13 @@ func (p *preparer) recipients(m *outgoing, known []string) error {
 			list = append(list, own...)
 		}
 	}
+	list, err := m.route.aliases.expand(list)
+	if err != nil {
+		return err
+	}
+	for i, addr := range list {
+		list[i] = p.ofThisMachine(m, addr)
+	}
 	seen := map[string]bool{}
 	for _, addr := range list {
 		addr = message.ASCIIDomain(addr)
@@ -299,6 +373,9 @@ func parseAddress(s string) (message.Address, error) {
 	return list[0], nil
 }
 
+// undisclosed stands for recipients that are in the envelope only (RFC 5322 §3.4).
+const undisclosed = "undisclosed-recipients:;"
+
 const senderHint = "give -f ADDRESS, or from = \"…\" in the account, or MAIL_FROM"
 
 // bccFields gives the fields that a message loses when it is sent.
@@ -313,12 +390,18 @@ func bccFields(h *message.Header) (fields []message.Field) {
 
 // complete adds what is missing in the header and learns what the server must be told.
 func (p *preparer) complete(m *outgoing) error {
-	from := p.from
-	if from.Addr == "" {
+	from := m.route.from
+	if told := p.c.local && p.o.senderGiven && !m.route.fixed && m.envelope.From != ""; told || from.Addr == "" {
 		from.Addr = m.envelope.From
 	}
 	_, host, _ := strings.Cut(from.Addr, "@")
-	hidden := bccFields(m.header)
+	m.hidden = bccFields(m.header)
+	if p.o.undisclosed {
+		m.header.Del("To", "Cc")
+		if err := m.header.Add("To", undisclosed); err != nil {
+			return err
+		}
+	}
 	err := message.Complete(m.header, message.CompleteOptions{From: from, Date: p.c.now(), Host: host})
 	if err != nil {
 		return err
@@ -327,21 +410,12 @@ func (p *preparer) complete(m *outgoing) error {
 		return &coded{exitData, &usageError{msg: "the message has no From, and who sends it is not known", hint: senderHint}}
 	}
 	if p.o.print {
-		m.header.Fields = append(m.header.Fields, hidden...) // what is printed may still be sent
+		m.header.Fields = append(m.header.Fields, m.hidden...) // what is printed may still be sent
 	}
 	id, _ := m.header.Get("Message-ID")
 	m.id = strings.Trim(id, "<>")
-	r, err := m.wire()
-	if err != nil {
+	if err := m.measure(); err != nil {
 		return err
-	}
-	if m.facts, err = message.Scan(r); err != nil {
-		return err
-	}
-	m.envelope.Size = m.facts.Size
-	m.envelope.Body = smtp.Body7Bit
-	if m.facts.EightBit {
-		m.envelope.Body = smtp.Body8Bit
 	}
 	fields := m.header.Bytes()
 	m.envelope.UTF8 = !message.IsASCII(string(fields)) && utf8.Valid(bytes.TrimSpace(fields))

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
+	"os"
+	"strings"
 
 	"github.com/mail-toolkit/mail/pkg/store"
 )
@@ -21,20 +22,83 @@ type sendSource struct {
 func (c *call) sendSource(o *sendOptions, p *preparer) (*sendSource, error) {
 	if o.draft.wanted() {
 		made, err := o.draft.compose(c, p)
+		if errors.Is(err, errNoText) {
+			return noMessage(), nil
+		}
 		if err != nil {
 			return nil, err
 		}
-		m, err := p.prepare(1, made.spool, made.rcpt)
+		m, err := p.prepareDraft(made)
 		if err != nil {
 			return nil, err
 		}
 		return oneMessage(m), nil
 	}
+	if names := o.sources.Value(); len(names) > 0 {
+		return fromSources(names, p)
+	}
 	r, err := c.input("a message")
 	if err != nil {
 		return nil, err
 	}
-	return streamOf(r, p), nil
+	return streamOf(store.ReadStream(r), "on standard input", p), nil
+}
+
+// fromSources is a source of the messages in files and folders, which must all be there.
+func fromSources(names []string, p *preparer) (*sendSource, error) {
+	var all []iter.Seq2[*store.Message, error]
+	for _, name := range names {
+		kind, path, _ := strings.Cut(name, ":")
+		switch read := map[string]func(string) iter.Seq2[*store.Message, error]{"maildir": store.ReadMaildir, "eml": store.ReadEML, "mbox": readFile}[kind]; {
+		case read != nil:
+			if _, err := os.Stat(path); err != nil {
+				return nil, err
+			}
+			all = append(all, read(path))
+		default:
+			files, err := findFiles([]string{name})
+			if err != nil {
+				return nil, err
+			}
+			for _, f := range files {
+				if _, err := os.Stat(f.Path); err != nil {
+					return nil, err
+				}
+				all = append(all, readFile(f.Path))
+			}
+		}
+	}
+	return streamOf(func(yield func(*store.Message, error) bool) {
+		for _, one := range all {
+			for m, err := range one {
+				if !yield(m, err) {
+					return
+				}
+			}
+		}
+	}, "in what --message names", p), nil
+}
+
+// readFile reads the message, or the mbox, in a file.
+func readFile(path string) iter.Seq2[*store.Message, error] {
+	return func(yield func(*store.Message, error) bool) {
+		f, err := os.Open(path)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer func() { _ = f.Close() }()
+		for m, err := range store.ReadStream(f) {
+			if !yield(m, err) {
+				return
+			}
+		}
+	}
+}
+
+// noMessage is a source of none.
+func noMessage() *sendSource {
+	return &sendSource{next: func() (*outgoing, error, bool) { return nil, nil, false }, stop: func() {}}
 }
 
 // oneMessage is a source of one.
@@ -56,9 +120,9 @@ func oneMessage(m *outgoing) *sendSource {
 	}
 }
 
-// streamOf is a source of the messages in r.
-func streamOf(r io.Reader, p *preparer) *sendSource {
-	pull, stop := iter.Pull2(store.ReadStream(r))
+// streamOf is a source of the messages of a sequence, which come from place.
+func streamOf(messages iter.Seq2[*store.Message, error], place string, p *preparer) *sendSource {
+	pull, stop := iter.Pull2(messages)
 	n := 0
 	return &sendSource{
 		many: true,
@@ -68,7 +132,7 @@ func streamOf(r io.Reader, p *preparer) *sendSource {
 			switch {
 			case !ok && n == 0:
 				n++
-				return nil, codef(exitData, "there is no message on standard input"), true
+				return nil, codef(exitData, "there is no message %s", place), true
 			case !ok:
 				return nil, nil, false
 			}
@@ -76,7 +140,7 @@ func streamOf(r io.Reader, p *preparer) *sendSource {
 			if err != nil {
 				return nil, err, true
 			}
-			m, err := p.prepare(n, takeOver(got), nil)
+			m, err := p.prepare(n, takeOver(got))
 			return m, err, true
 		},
 	}
@@ -125,7 +189,7 @@ func (c *call) printMessage(ctx context.Context, sink store.Sink, m *outgoing) e
 }
 
 // showEnvelopes is --dry-run: what would be sent, on standard error, without a connection.
-func (c *call) showEnvelopes(p *preparer, source *sendSource) error {
+func (c *call) showEnvelopes(source *sendSource) error {
 	var errs []error
 	for {
 		m, err, ok := source.next()
@@ -140,7 +204,7 @@ func (c *call) showEnvelopes(p *preparer, source *sendSource) error {
 		if m.facts.EightBit {
 			size += ", 8-bit"
 		}
-		fmt.Fprintf(c.stderr, "mail: would send to %s: <%s>, %s\n", c.errText(p.target.Label()), c.errText(m.id), size)
+		fmt.Fprintf(c.stderr, "mail: would send to %s: <%s>, %s\n", c.errText(m.server("")), c.errText(m.id), size)
 		fmt.Fprintf(c.stderr, "mail: from <%s>\n", c.errText(m.envelope.From))
 		for _, addr := range m.envelope.Rcpt {
 			fmt.Fprintf(c.stderr, "mail: to <%s>\n", c.errText(addr))

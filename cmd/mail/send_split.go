@@ -11,7 +11,7 @@ func tooMany(r *smtp.Result, err error) (rest []string, _ *smtp.Result, _ error)
 	}
 	settled := &smtp.Result{Reply: r.Reply}
 	for _, one := range r.Rcpt {
-		if e := one.Err; e != nil && (e.Code == 452 && e.Enhanced == "4.5.3" || e.Code == 552 && e.Enhanced == "5.5.3") {
+		if e := one.Err; e != nil && e.TooMany() {
 			rest = append(rest, one.Addr)
 		} else {
 			settled.Rcpt = append(settled.Rcpt, one)

@@ -64,6 +64,10 @@ type Account struct {
 	From string // an address, perhaps with a name
 	User string // for servers whose URL names none
 
+	Match       []string // senders that this account is for; "*" stands for anything
+	Aliases     string   // file with aliases for recipients
+	SentMailbox string   // where copies of sent messages go; "": the server knows
+
 	IMAP, SMTP, POP string // server URLs; empty when there is none
 
 	Password, Token Secret

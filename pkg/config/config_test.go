@@ -47,6 +47,9 @@ timeout  = 30
 client-cert = "/etc/mail.pem"
 client-key = "key.pem"
 authzid  = "shared"
+match = ["*@work.example.org", "alice+*@example.org"]
+aliases = "aliases"
+sent-mailbox = "Sent Items"
 allow-cleartext-password = true
 
 [account.bulk]
@@ -69,7 +72,7 @@ func TestLoad(t *testing.T) {
 	for _, a := range f.Accounts {
 		names = append(names, fmt.Sprintf("%s:%d", a.Name, a.Line))
 	}
-	if got, want := strings.Join(names, " "), "work:8 bulk:25 aaa:30"; got != want || f.Default != "work" || f.Path != path {
+	if got, want := strings.Join(names, " "), "work:8 bulk:28 aaa:33"; got != want || f.Default != "work" || f.Path != path {
 		t.Errorf("got accounts %s, default %q, path %q, want %s, work, %s", got, f.Default, f.Path, want, path)
 	}
 	work, bulk, aaa := f.Accounts[0], f.Accounts[1], f.Accounts[2]
@@ -92,6 +95,9 @@ func TestLoad(t *testing.T) {
 		"not inherited back": {bulk.AllowCleartextPassword, false},
 		"lmtp":               {bulk.Server("smtp"), "lmtp+unix:///run/lmtp"},
 		"authzid":            {work.Authzid, "shared"},
+		"match":              {strings.Join(work.Match, " "), "*@work.example.org alice+*@example.org"},
+		"aliases":            {filepath.Base(work.Aliases), "aliases"},
+		"sent-mailbox":       {work.SentMailbox, "Sent Items"},
 		"source-ip":          {work.SourceIP, "192.0.2.7"},
 	} {
 		if pair[0] != pair[1] {
@@ -107,7 +113,7 @@ func TestLoadErrors(t *testing.T) {
 		msg, hint  string
 	}{
 		{"unknown key", "[account.work]\nimap = \"imaps://h\"\npasword = { env = \"X\" }\n", 3, `unknown key "pasword" in [account.work]`, `did you mean "password"`},
-		{"unknown key, nothing near", "[account.work]\nqqqqqqqqqqq = 1\n", 2, `unknown key "qqqqqqqqqqq"`, "known here: allow-cleartext-password, auth"},
+		{"unknown key, nothing near", "[account.work]\nqqqqqqqqqqq = 1\n", 2, `unknown key "qqqqqqqqqqq"`, "known here: aliases, allow-cleartext-password, auth"},
 		{"unknown key on top", "defualt = \"x\"\n", 1, `unknown key "defualt"`, `did you mean "default"`},
 		{"unknown table on top", "\n[accounts.work]\nimap = \"imaps://h\"\n", 0, `unknown key "accounts"`, `did you mean "account"`},
 		{"unknown key in defaults", "[defaults]\ncafile = \"x\"\n", 2, `in [defaults]`, `did you mean "ca-file"`},

@@ -23,6 +23,9 @@ func (a *Account) Effective(o Overrides) []Setting {
 	}
 	e := &effective{o: o}
 	e.add("from", "", "MAIL_FROM", a.From)
+	e.add("match", "", "", strings.Join(a.Match, ", "))
+	e.add("aliases", "", "", a.Aliases)
+	e.add("sent-mailbox", "", "", a.SentMailbox)
 	e.add("imap", "", "", a.IMAP)
 	e.add("smtp", "", "", a.SMTP)
 	e.add("pop", "", "", a.POP)

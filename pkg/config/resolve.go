@@ -38,6 +38,8 @@ type Target struct {
 	Wire        wire.Config // without a trace
 	Credentials auth.Credentials
 	From        string // the sender's address by environment or account; may be empty
+	Aliases     string // file of the account, or empty
+	SentMailbox string // of the account, or empty
 }
 
 // Label names the target in messages: `work (imap.example.org:993)`, or without an account `imap.example.org:993`.
@@ -84,7 +86,8 @@ func Resolve(proto wire.Protocol, o Overrides) (*Target, error) {
 	if err := r.server(); err != nil {
 		return nil, err
 	}
-	t := &Target{Account: r.account.Name, Endpoint: r.endpoint, From: first(o.Getenv("MAIL_FROM"), r.account.From)}
+	t := &Target{Account: r.account.Name, Endpoint: r.endpoint, From: first(o.Getenv("MAIL_FROM"), r.account.From),
+		Aliases: r.account.Aliases, SentMailbox: r.account.SentMailbox}
 	if err := r.wire(&t.Wire); err != nil {
 		return nil, err
 	}

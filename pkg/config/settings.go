@@ -35,6 +35,9 @@ var settings = map[string]setter{
 	"ca-file":                  path(func(a *Account) *string { return &a.CAFile }),
 	"client-cert":              path(func(a *Account) *string { return &a.ClientCert }),
 	"client-key":               path(func(a *Account) *string { return &a.ClientKey }),
+	"match":                    setMatch,
+	"aliases":                  path(func(a *Account) *string { return &a.Aliases }),
+	"sent-mailbox":             text(func(a *Account) *string { return &a.SentMailbox }, nil),
 	"proxy":                    setProxy,
 	"password":                 secret(func(a *Account) *Secret { return &a.Password }),
 	"token":                    secret(func(a *Account) *Secret { return &a.Token }),
@@ -231,6 +234,23 @@ func parsePin(s string) (pin [32]byte, err error) {
 		return pin, fmt.Errorf("%q is not a pin: sha256: and 64 hexadecimal digits, or sha256/ and base64", s)
 	}
 	return [32]byte(b), nil
+}
+
+// setMatch stores patterns of senders, one or a list.
+func setMatch(l *loader, a *Account, key string, v value) error {
+	list := []any{v.data}
+	if many, ok := v.data.([]any); ok {
+		list = many
+	}
+	a.Match = nil
+	for _, item := range list {
+		s, ok := item.(string)
+		if !ok || !strings.Contains(s, "@") {
+			return l.fail(v.line, "%s: addresses are expected, in which * stands for anything: \"*@example.org\"", key)
+		}
+		a.Match = append(a.Match, s)
+	}
+	return nil
 }
 
 func setTunnel(l *loader, a *Account, key string, v value) (err error) {

@@ -2,7 +2,6 @@ package mimetree
 
 import (
 	"bytes"
-	"io"
 
 	asm "github.com/segmentio/asm/base64"
 )
@@ -181,94 +180,14 @@ const (
 	rowsBulk  = 800
 )
 
-// base64Encoder writes rows of 76 characters. Close writes the last, shorter row.
-type base64Encoder struct {
-	w    io.Writer
-	eol  string
-	in   []byte // octets not encoded yet, capacity rowOctets*rowsBulk
-	flat []byte // encoded, before the line ends are put in
-	out  []byte
-}
-
-// NewBase64Encoder returns a writer that encodes to w in rows of 76 characters, each ended by CRLF (wire) or LF.
-// Close writes what is left, and does not close w.
-func NewBase64Encoder(w io.Writer, wire bool) io.WriteCloser {
-	e := &base64Encoder{w: w, eol: "\n", in: make([]byte, 0, rowOctets*rowsBulk)}
-	if wire {
-		e.eol = "\r\n"
-	}
-	e.flat = make([]byte, rowChars*rowsBulk)
-	e.out = make([]byte, 0, (rowChars+2)*rowsBulk)
-	return e
-}
-
-func (e *base64Encoder) Write(p []byte) (int, error) {
-	total := len(p)
-	for len(p) > 0 {
-		if len(e.in) == 0 && len(p) >= cap(e.in) {
-			if err := e.emit(p[:cap(e.in)]); err != nil {
-				return total - len(p), err
-			}
-			p = p[cap(e.in):]
-			continue
-		}
-		n := min(cap(e.in)-len(e.in), len(p))
-		e.in = append(e.in, p[:n]...)
-		p = p[n:]
-		if len(e.in) < cap(e.in) {
-			break
-		}
-		if err := e.emit(e.in); err != nil {
-			return total - len(p), err
-		}
-		e.in = e.in[:0]
-	}
-	return total, nil
-}
-
-// ReadFrom encodes everything from r, reading straight into the encoder's buffer.
-func (e *base64Encoder) ReadFrom(r io.Reader) (int64, error) {
-	var total int64
-	for {
-		n, err := r.Read(e.in[len(e.in):cap(e.in)])
-		e.in = e.in[:len(e.in)+n]
-		total += int64(n)
-		if len(e.in) == cap(e.in) {
-			if werr := e.emit(e.in); werr != nil {
-				return total, werr
-			}
-			e.in = e.in[:0]
-		}
-		if err == io.EOF {
-			return total, nil
-		}
-		if err != nil {
-			return total, err
-		}
-	}
-}
-
-func (e *base64Encoder) Close() error {
-	if len(e.in) == 0 {
-		return nil
-	}
-	in := e.in
-	e.in = e.in[:0]
-	return e.emit(in)
-}
-
-// emit encodes src (whole rows, except at the end) and writes it in one call.
-func (e *base64Encoder) emit(src []byte) error {
-	n := (len(src) + 2) / 3 * 4
-	flat := e.flat[:n]
+// appendBase64 appends src, which is not empty, in rows that eol separates. flat has room for what src gives.
+func appendBase64(dst, flat, src []byte, eol string) []byte {
+	flat = flat[:(len(src)+2)/3*4]
 	bulkEncode(flat, src)
-	out := e.out[:0]
 	for len(flat) > rowChars {
-		out = append(out, flat[:rowChars]...)
-		out = append(out, e.eol...)
+		dst = append(dst, flat[:rowChars]...)
+		dst = append(dst, eol...)
 		flat = flat[rowChars:]
 	}
-	out = append(append(out, flat...), e.eol...)
-	_, err := e.w.Write(out)
-	return err
+	return append(dst, flat...)
 }

@@ -107,6 +107,11 @@ func cleanEncoding(v string) string {
 	return v
 }
 
+// isIdentity tells if an encoding is none: the octets are the content.
+func isIdentity(encoding string) bool {
+	return encoding == "7bit" || encoding == "8bit" || encoding == "binary"
+}
+
 // fill decodes the next chunk into d.rest.
 func (d *Decoder) fill() error {
 	for len(d.rest) == 0 {

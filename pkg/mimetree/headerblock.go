@@ -84,7 +84,7 @@ func (h *headerBlock) field() {
 
 // take consumes one line, however long. Beyond the limit the field it belongs to is dropped, and everything after it.
 func (h *headerBlock) take() {
-	for {
+	for cr := false; ; {
 		data := h.s.buf[h.s.pos:h.s.end]
 		i := bytes.IndexByte(data, '\n')
 		if i >= 0 {
@@ -100,8 +100,12 @@ func (h *headerBlock) take() {
 		h.s.pos += len(data)
 		h.s.lineStart = i >= 0
 		if i >= 0 {
+			if h.s.lineEnd = lineEndLen(data); cr && len(data) == 1 {
+				h.s.lineEnd = 2
+			}
 			return
 		}
+		cr = len(data) > 0 && data[len(data)-1] == '\r'
 		if h.s.need(1); h.s.pos == h.s.end {
 			return
 		}

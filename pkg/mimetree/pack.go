@@ -15,7 +15,40 @@ import (
 	"github.com/mail-toolkit/mail/pkg/message"
 )
 
-// Opener opens a text from its start. It is called twice, to look at the text and to write it, and must give the same octets.
+// Encoding is a class of data of RFC 2045 §2.7 to 2.9: what a message may hold, and so what a server must take.
+type Encoding int
+
+// The classes, each within the next.
+const (
+	SevenBit Encoding = iota // ASCII in lines of at most 998 octets
+	EightBit                 // any octets but NUL in such lines: 8BITMIME (RFC 6152)
+	Binary                   // anything: BINARYMIME (RFC 3030)
+)
+
+// String gives the name used in Content-Transfer-Encoding.
+func (e Encoding) String() string {
+	switch e {
+	case SevenBit:
+		return "7bit"
+	case EightBit:
+		return "8bit"
+	}
+	return "binary"
+}
+
+// encodingClass is the class of what an encoding gives.
+func encodingClass(encoding string) Encoding {
+	switch encoding {
+	case "8bit":
+		return EightBit
+	case "binary":
+		return Binary
+	}
+	return SevenBit
+}
+
+// Opener opens a text or a file from its start. It is called once to look and once for each time the message is written, and must give
+// the same octets each time; when it does not, writing fails.
 type Opener func() (io.ReadCloser, error)
 
 // TextOf is an Opener of s.
@@ -30,13 +63,13 @@ func TextFile(path string) Opener {
 
 // File is a file that becomes a part.
 type File struct {
-	Path string // what is opened, unless Open is set
+	Path string // what is opened, unless Open is set; a pipe is copied to a temporary file first
 	Name string // what the receiver sees; the last component of Path when empty
 	// MediaType is found by name and content when it is empty.
 	MediaType string
 	// ContentID is what an HTML text refers to as "cid:…", without brackets; Name when empty. For inline files only.
 	ContentID string
-	Open      func() (io.ReadCloser, error) // called once
+	Open      Opener
 }
 
 // Draft is what a message is packed from. Its parts nest as mixed(alternative(Text, related(HTML, Inline…)), Attach…), every level
@@ -49,8 +82,8 @@ type Draft struct {
 	Attach []File
 	Inline []File // shown by the HTML text; attached for display when there is none
 
-	Wire     bool // lines end in CRLF; LF otherwise
-	EightBit bool // texts in UTF-8 may stay as they are
+	Wire   bool     // lines end in CRLF; LF otherwise
+	Target Encoding // what [Packed.WriteTo] may write
 	// Seed makes the boundaries, and so the output, the same for the same draft. When it is nil they are random.
 	Seed []byte
 }
@@ -58,28 +91,31 @@ type Draft struct {
 // ErrEmptyDraft is the error of a draft without text and files.
 var ErrEmptyDraft = errors.New("nothing to pack: no text and no file")
 
-// Packed is a draft whose files are open and whose texts have been looked at. It is written once, and closed.
+// Packed is a draft whose texts and files have been looked at. It can be written any number of times, for servers of different
+// abilities, and is closed at the end.
 type Packed struct {
 	d     *Draft
 	root  *node
-	files []io.Closer
+	temps []*os.File
 	seed  []byte
 	nodes int
 }
 
-// node is a part to be written.
+// node is a part to be written: a multipart with children, or a leaf.
 type node struct {
-	fields   string // its MIME fields, LF form
-	boundary string
-	children []*node
-	// body writes a leaf. Base64 ends with a line end of its own, which then belongs to the delimiter.
-	body      func(o *output) error
-	endsLine  bool // body ends with a line end that is not part of it
 	mediaType string
+	boundary  string
+	children  []*node
+
+	params []string // of Content-Type
+	tail   string   // the fields after Content-Transfer-Encoding, LF form
+	src    source
+	text   bool       // the line ends are those of the message; otherwise the octets are kept
+	facts  *textFacts // of a text or a message file
 }
 
-// Prepare opens every file of the draft and looks at every text, so that what is missing is known before the first octet of output. The
-// caller closes what it returns.
+// Prepare looks at every text and file of the draft, so that what is missing is known before the first octet of output. The caller
+// closes what it returns. Nothing is kept in memory and no file stays open, so what changes afterwards makes writing fail.
 func (d *Draft) Prepare() (*Packed, error) {
 	p := &Packed{d: d}
 	if err := p.prepare(); err != nil {
@@ -88,13 +124,13 @@ func (d *Draft) Prepare() (*Packed, error) {
 	return p, nil
 }
 
-// Close closes the files.
+// Close removes the copies made of pipes. The message cannot be written after it.
 func (p *Packed) Close() error {
 	var err error
-	for _, f := range p.files {
-		err = errors.Join(err, f.Close())
+	for _, f := range p.temps {
+		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
-	p.files = nil
+	p.temps = nil
 	return err
 }
 
@@ -110,11 +146,11 @@ func (p *Packed) prepare() error {
 	if err := p.seeds(); err != nil {
 		return err
 	}
-	text, err := p.text(d.Text, "plain")
+	text, err := p.textNode(d.Text, "plain")
 	if err != nil {
 		return err
 	}
-	html, err := p.text(d.HTML, "html")
+	html, err := p.textNode(d.HTML, "html")
 	if err != nil {
 		return err
 	}
@@ -175,8 +211,8 @@ func (p *Packed) mix(parts ...[]byte) {
 	p.seed = h.Sum(nil)
 }
 
-// bound gives every multipart its boundary. "=_" cannot occur in base64 or quoted-printable, texts with a line that starts like a
-// boundary are never left unencoded, and everything that is left unencoded has gone into the seed.
+// bound gives every multipart its boundary. "=_" cannot occur in base64 or quoted-printable, and texts that stay as they are have gone
+// into the seed. Files that stay as they are have not: they only do when the seed is random.
 func (p *Packed) bound(n *node) {
 	if n.children == nil {
 		return
@@ -184,18 +220,17 @@ func (p *Packed) bound(n *node) {
 	p.nodes++
 	sum := sha256.Sum256(append(bytes.Clone(p.seed), byte(p.nodes), byte(p.nodes>>8)))
 	n.boundary = "=_" + hex.EncodeToString(sum[:16])
-	params := []string{`boundary="` + n.boundary + `"`}
+	n.params = []string{`boundary="` + n.boundary + `"`}
 	if n.mediaType == "multipart/related" {
-		params = append(params, `type="`+n.children[0].mediaType+`"`)
+		n.params = append(n.params, `type="`+n.children[0].mediaType+`"`)
 	}
-	n.fields = foldedField("Content-Type", n.mediaType, params...)
 	for _, c := range n.children {
 		p.bound(c)
 	}
 }
 
-// text makes the part of a text, or nil.
-func (p *Packed) text(open Opener, subtype string) (*node, error) {
+// textNode makes the part of a text, or nil.
+func (p *Packed) textNode(open Opener, subtype string) (*node, error) {
 	if open == nil {
 		return nil, nil
 	}
@@ -212,29 +247,11 @@ func (p *Packed) text(open Opener, subtype string) (*node, error) {
 	if f.invalid {
 		charset = "unknown-8bit" // RFC 1428: there are such octets, nobody knows what they mean
 	}
-	encoding := f.encoding(p.d.EightBit)
-	n := &node{mediaType: "text/" + subtype, endsLine: encoding == "base64"}
-	n.fields = foldedField("Content-Type", n.mediaType, "charset="+charset) +
-		foldedField("Content-Transfer-Encoding", encoding)
-	n.body = func(o *output) error {
-		r, err := open()
-		if err != nil {
-			return err
-		}
-		check := sha256.New()
-		err = o.text(io.TeeReader(r, check), encoding)
-		if err = errors.Join(err, r.Close()); err != nil {
-			return err
-		}
-		if !bytes.Equal(check.Sum(nil), f.digest) {
-			return &message.Error{Msg: "the " + subtype + " text changed while it was packed"}
-		}
-		return nil
-	}
-	return n, nil
+	return &node{mediaType: "text/" + subtype, params: []string{"charset=" + charset}, text: true, facts: &f,
+		src: source{name: "the " + subtype + " text", open: open, size: f.size, digest: f.digest}}, nil
 }
 
-// fileNodes opens files and makes the parts of them.
+// fileNodes looks at files and makes the parts of them.
 func (p *Packed) fileNodes(files []File, disposition string) ([]*node, error) {
 	var nodes []*node
 	ids := make(map[string]bool)
@@ -273,204 +290,71 @@ func contentID(f File) string {
 }
 
 func (p *Packed) fileNode(f File, disposition, id string) (*node, error) {
-	open := f.Open
-	if open == nil {
-		open = func() (io.ReadCloser, error) { return openFile(f.Path) }
-	}
-	r, err := open()
+	n := &node{src: source{name: f.Name, open: f.Open}}
+	start, err := p.inspect(n, f)
 	if err != nil {
 		return nil, err
 	}
-	p.files = append(p.files, r)
-	start := make([]byte, 4096)
-	n, err := io.ReadFull(r, start)
-	if start = start[:n]; err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return nil, err
+	if kind, _, _ := ParseMediaType(n.mediaType); strings.HasPrefix(kind, "multipart/") || !strings.Contains(n.mediaType, "/") ||
+		strings.ContainsAny(n.mediaType, "\r\n\x00") {
+		return nil, &message.Error{Msg: fmt.Sprintf("%q cannot be the media type of a file", n.mediaType)}
 	}
-	mediaType := f.MediaType
-	if mediaType == "" {
-		mediaType = MediaTypeOf(f.Name, start)
+	p.mix([]byte(disposition), []byte(f.Name), []byte(n.mediaType))
+	if strings.HasPrefix(n.mediaType, "text/") && !strings.Contains(n.mediaType, ";") && looksText(start) {
+		n.params = append(n.params, "charset=utf-8")
 	}
-	if kind, _, _ := ParseMediaType(mediaType); strings.HasPrefix(kind, "multipart/") || !strings.Contains(mediaType, "/") ||
-		strings.ContainsAny(mediaType, "\r\n\x00") {
-		return nil, &message.Error{Msg: fmt.Sprintf("%q cannot be the media type of a file", mediaType)}
-	}
-	p.mix([]byte(disposition), []byte(f.Name), []byte(mediaType))
-	whole := io.MultiReader(bytes.NewReader(start), r)
-	node := &node{mediaType: mediaType, endsLine: true}
-	encoding := "base64"
-	if strings.HasPrefix(mediaType, "message/") {
-		if encoding, err = p.messageEncoding(r, start); err != nil {
-			return nil, err
-		}
-		if encoding == "base64" { // RFC 2046 §5.2.1: a message is not encoded
-			node.mediaType = "application/octet-stream"
-		}
-	}
-	node.endsLine = encoding == "base64"
-	var params []string
-	if strings.HasPrefix(mediaType, "text/") && !strings.Contains(mediaType, ";") && looksText(start) {
-		params = append(params, "charset=utf-8")
-	}
-	node.fields = foldedField("Content-Type", node.mediaType, params...) +
-		foldedField("Content-Transfer-Encoding", encoding)
 	if id != "" {
-		node.fields += "Content-ID: <" + id + ">\n"
+		n.tail = "Content-ID: <" + id + ">\n"
 	}
-	node.fields += foldedField("Content-Disposition", disposition, formatParam("filename", f.Name)...)
-	node.body = func(o *output) error { return o.file(whole, encoding) }
-	return node, nil
+	n.tail += foldedField("Content-Disposition", disposition, formatParam("filename", f.Name)...)
+	return n, nil
 }
 
-// openFile opens a file to be packed; a folder is refused here and not when it is read.
-func openFile(path string) (*os.File, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+// encoding chooses how a leaf travels.
+func (n *node) encoding(target Encoding) string {
+	if n.text {
+		return n.facts.encoding(target)
 	}
-	if info, err := f.Stat(); err != nil || info.IsDir() {
-		if err == nil {
-			err = &os.PathError{Op: "read", Path: path, Err: errors.New("is a directory")}
-		}
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
-}
-
-// messageEncoding tells if a message file can be embedded as it is. It can be when it can be read twice and its lines fit.
-func (p *Packed) messageEncoding(r io.Reader, start []byte) (string, error) {
-	s, ok := r.(io.ReadSeeker)
-	if !ok {
-		return "base64", nil
-	}
-	f, err := scanText(io.MultiReader(bytes.NewReader(start), r))
-	if err != nil {
-		return "", err
-	}
-	if _, err := s.Seek(int64(len(start)), io.SeekStart); err != nil {
-		return "base64", nil
-	}
-	p.mix(f.digest)
-	switch {
-	case f.control || f.longest > 998 || f.eightBit > 0 && !p.d.EightBit:
-		return "base64", nil
-	case f.eightBit > 0:
-		return "8bit", nil
-	}
-	return "7bit", nil
-}
-
-// WriteTo writes the message.
-func (p *Packed) WriteTo(w io.Writer) (int64, error) {
-	o := &output{w: w, wire: p.d.Wire}
-	if p.d.Header != nil {
-		for _, f := range p.d.Header.Fields {
-			o.lines(strings.TrimRight(strings.ReplaceAll(string(f.Raw), "\r\n", "\n"), "\n") + "\n")
+	if n.facts != nil {
+		if class, ok := n.facts.asItIs(); ok && class <= target {
+			return class.String()
 		}
 	}
-	o.lines("MIME-Version: 1.0\n")
-	o.node(p.root)
-	if p.root.children == nil && !p.root.endsLine && !o.lineStart {
-		o.lines("\n")
+	if target == Binary {
+		return "binary"
 	}
-	return o.n, o.err
+	return "base64"
 }
 
-// output writes lines in the chosen form; the first error stays.
-type output struct {
-	w         io.Writer
-	wire      bool
-	n         int64
-	lineStart bool
-	err       error
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	if o.err != nil {
-		return 0, o.err
-	}
-	if len(b) == 0 {
-		return 0, nil
-	}
-	n, err := o.w.Write(b)
-	o.n += int64(n)
-	o.err = err
-	o.lineStart = b[len(b)-1] == '\n'
-	return n, err
-}
-
-// lines writes text given in LF form.
-func (o *output) lines(s string) {
-	if o.wire {
-		s = strings.ReplaceAll(s, "\n", "\r\n")
-	}
-	io.WriteString(o, s) //nolint:errcheck // kept in o.err
-}
-
-// node writes a part: fields, blank line, body. The depth is that of a draft, four at most.
-func (o *output) node(n *node) {
-	o.lines(n.fields + "\n")
+// class is what a part and all inside it need.
+func (n *node) class(target Encoding) Encoding {
 	if n.children == nil {
-		if o.err == nil {
-			o.fail(n.body(o))
+		return encodingClass(n.encoding(target))
+	}
+	most := SevenBit
+	for _, c := range n.children {
+		most = max(most, c.class(target))
+	}
+	return most
+}
+
+// fields gives the MIME fields of a part, in LF form.
+func (n *node) fields(target Encoding) string {
+	if n.children != nil {
+		s := foldedField("Content-Type", n.mediaType, n.params...)
+		if class := n.class(target); class != SevenBit { // RFC 2045 §6.4
+			s += foldedField("Content-Transfer-Encoding", class.String())
 		}
-		return
+		return s
 	}
-	for i, c := range n.children {
-		if i == 0 {
-			o.lines("--" + n.boundary + "\n")
-		}
-		o.node(c)
-		end := "--" + n.boundary
-		if i == len(n.children)-1 {
-			end += "--"
-		}
-		if !c.endsLine && c.children == nil {
-			end = "\n" + end
-		}
-		o.lines(end + "\n")
+	mediaType, encoding := n.mediaType, n.encoding(target)
+	if strings.HasPrefix(mediaType, "message/") && n.raw(encoding) { // RFC 2046 §5.2.1: a message is not encoded
+		mediaType = "application/octet-stream"
 	}
+	return foldedField("Content-Type", mediaType, n.params...) + foldedField("Content-Transfer-Encoding", encoding) + n.tail
 }
 
-// fail keeps the first error.
-func (o *output) fail(err error) {
-	if o.err == nil {
-		o.err = err
-	}
-}
-
-// text writes a text in its encoding.
-func (o *output) text(r io.Reader, encoding string) error {
-	switch encoding {
-	case "base64": // the canonical form of text has CRLF, RFC 2049 §4
-		return o.encode(NewBase64Encoder(o, o.wire), message.ToWire(r))
-	case "quoted-printable":
-		return o.encode(NewQPEncoder(o, o.wire), r)
-	}
-	return o.plain(r)
-}
-
-// file writes the content of a file in its encoding.
-func (o *output) file(r io.Reader, encoding string) error {
-	if encoding == "base64" {
-		return o.encode(NewBase64Encoder(o, o.wire), r)
-	}
-	return o.plain(r)
-}
-
-func (o *output) plain(r io.Reader) error {
-	if o.wire {
-		r = message.ToWire(r)
-	} else {
-		r = message.ToLF(r)
-	}
-	_, err := io.Copy(o, r)
-	return err
-}
-
-func (o *output) encode(enc io.WriteCloser, r io.Reader) error {
-	if _, err := io.Copy(enc, r); err != nil {
-		return err
-	}
-	return enc.Close()
+// raw tells if the octets of the content are kept, its line ends too.
+func (n *node) raw(encoding string) bool {
+	return !n.text && (encoding == "base64" || encoding == "binary")
 }

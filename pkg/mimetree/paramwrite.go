@@ -35,10 +35,10 @@ func foldedField(name, value string, params ...string) string {
 
 // formatParam writes one parameter in as many pieces as it needs (RFC 2231): as a token or a quoted string when it is ASCII and fits
 // on a line, else percent-encoded in UTF-8, followed by a copy in ASCII for readers that do not know that. The copy comes last since
-// some readers, Python's for one, take the first.
+// some readers, Python's for one, take the first. Python's does not read a token with an apostrophe either.
 func formatParam(name, value string) []string {
 	value = strings.ToValidUTF8(value, "\uFFFD")
-	if isToken(value) && len(name)+1+len(value) <= paramFoldMax {
+	if isToken(value) && !strings.Contains(value, "'") && len(name)+1+len(value) <= paramFoldMax {
 		return []string{name + "=" + value}
 	}
 	if isPlain(value) && len(name)+3+len(value) <= paramFoldMax {
@@ -63,14 +63,13 @@ func isPlain(value string) bool {
 
 // extendedParam writes name*=utf-8”value, or name*0*= and so on when it is long.
 func extendedParam(name, value string) []string {
-	const hex = "0123456789ABCDEF"
 	var units []string // an octet or an escape each
 	for i := range len(value) {
 		c := value[i]
 		if c > ' ' && c < 0x7f && strings.IndexByte(`*'%()<>@,;:\"/[]?={}`, c) < 0 {
 			units = append(units, string(rune(c)))
 		} else {
-			units = append(units, string([]byte{'%', hex[c>>4], hex[c&15]}))
+			units = append(units, string([]byte{'%', upperHex[c>>4], upperHex[c&15]}))
 		}
 	}
 	if whole := name + "*=utf-8''" + strings.Join(units, ""); len(whole) <= paramFoldMax {

@@ -1,9 +1,6 @@
 package mimetree
 
-import (
-	"bytes"
-	"io"
-)
+import "bytes"
 
 // qpCarryMax is the longest unfinished line that is kept whole between two chunks.
 const qpCarryMax = 4096
@@ -120,41 +117,19 @@ func (d *qpDecoder) finish(dst []byte) []byte {
 	return d.text(dst, rest)
 }
 
-// qpEncoder writes text as quoted-printable. Line ends of the input (LF or CRLF) are line ends of the output.
+// qpEncoder makes quoted-printable of text. Lines of the input end in LF or CRLF; a lone CR is encoded. Rows that could be taken for
+// something else in transit, "." alone or "From " at the start, are escaped.
 type qpEncoder struct {
-	w    io.Writer
-	eol  string
-	line []byte // unfinished input line, at most qpLineKeep
-	row  []byte // unfinished output row
-	out  []byte
+	eol   string // of the output
+	guard bool   // "--" at the start of a row is escaped: the text stands between boundaries that are not ours
+	line  []byte // a blank or CR that may stand before a line end
+	row   []byte // unfinished output row
+	out   []byte
 }
+
+const upperHex = "0123456789ABCDEF"
 
 const qpRow = 76 // RFC 2045 §6.7 (5), the soft line break included
-
-// NewQPEncoder returns a writer that encodes text to w as quoted-printable with line ends CRLF (wire) or LF. Lines of
-// the input end in LF or CRLF; a lone CR is encoded. Rows that could be taken for something else in transit, "." alone
-// or "From " at the start, are escaped. Close writes what is left, and does not close w.
-func NewQPEncoder(w io.Writer, wire bool) io.WriteCloser {
-	e := &qpEncoder{w: w, eol: "\n"}
-	if wire {
-		e.eol = "\r\n"
-	}
-	return e
-}
-
-func (e *qpEncoder) Write(p []byte) (int, error) {
-	total := len(p)
-	for len(p) > 0 {
-		chunk := p[:min(len(p), 32<<10)]
-		p = p[len(chunk):]
-		e.encode(chunk)
-		if _, err := e.w.Write(e.out); err != nil {
-			return 0, err
-		}
-		e.out = e.out[:0]
-	}
-	return total, nil
-}
 
 // encode takes a chunk; the last octet of it may be held back in e.line until its follower is known.
 func (e *qpEncoder) encode(p []byte) {
@@ -200,8 +175,7 @@ func (e *qpEncoder) octet(c byte) {
 }
 
 func (e *qpEncoder) escape(c byte) {
-	const hex = "0123456789ABCDEF"
-	e.put('=', hex[c>>4], hex[c&15])
+	e.put('=', upperHex[c>>4], upperHex[c&15])
 }
 
 // put adds one character or one escape to the row; a full row gets a soft line break.
@@ -218,25 +192,44 @@ func (e *qpEncoder) hardBreak() {
 	e.out = append(e.out, e.eol...)
 }
 
-// flushRow moves the row to the output, with its first character escaped where transport might change it.
+// flushRow moves the row to the output, with its first character escaped where transport might change it. A row without room for
+// the escape becomes two.
 func (e *qpEncoder) flushRow() {
 	row := e.row
-	switch {
-	case len(row) == 1 && row[0] == '.':
-		e.out = append(e.out, "=2E"...)
-	case bytes.HasPrefix(row, []byte("From ")) && len(row) <= qpRow-3:
-		e.out = append(append(e.out, "=46"...), row[1:]...)
-	case bytes.HasPrefix(row, []byte("From ")):
-		e.out = append(append(e.out, "=46rom"...), '=')
-		e.out = append(append(e.out, e.eol...), row[4:]...)
-	default:
+	n := e.risky(row)
+	if n > 0 && len(row) > qpRow-3 {
+		e.out = append(append(appendEscaped(e.out, row[:n]), '='), e.eol...)
+		row = row[n:]
+		n = e.risky(row)
+	}
+	if n > 0 {
+		e.out = appendEscaped(e.out, row)
+	} else {
 		e.out = append(e.out, row...)
 	}
 	e.row = e.row[:0]
 }
 
-// Close ends the text. A last line without a line end gets a soft line break, so that none is added.
-func (e *qpEncoder) Close() error {
+// risky gives the length of the start of a row that must not be as it is, 0 when there is none.
+func (e *qpEncoder) risky(row []byte) int {
+	switch {
+	case len(row) == 1 && row[0] == '.':
+		return 1
+	case bytes.HasPrefix(row, []byte("From ")):
+		return len("From")
+	case e.guard && bytes.HasPrefix(row, []byte("--")):
+		return len("--")
+	}
+	return 0
+}
+
+// appendEscaped appends s, which is not empty, with its first character escaped.
+func appendEscaped(dst, s []byte) []byte {
+	return append(append(dst, '=', upperHex[s[0]>>4], upperHex[s[0]&15]), s[1:]...)
+}
+
+// finish ends the text. A last line without a line end gets none.
+func (e *qpEncoder) finish() {
 	if len(e.line) > 0 {
 		e.escape(e.line[0])
 		e.line = e.line[:0]
@@ -244,7 +237,4 @@ func (e *qpEncoder) Close() error {
 	if len(e.row) > 0 {
 		e.flushRow()
 	}
-	_, err := e.w.Write(e.out)
-	e.out = e.out[:0]
-	return err
 }

@@ -35,6 +35,8 @@ type scanner struct {
 	ended      bool // the current body is over, found says by what
 	found      delimiter
 	bodyEnd    int64 // offset of the end of the body, when it is over
+	lineEnd    int64 // octets of the line end just consumed, while nothing has come after it
+	before     int64 // octets of the line end before bodyEnd that belongs to the delimiter there
 }
 
 func newScanner(r io.Reader) *scanner {
@@ -75,7 +77,7 @@ func (s *scanner) failure() error {
 
 // finish notes that d ends the current body here.
 func (s *scanner) finish(d delimiter) {
-	s.ended, s.found, s.bodyEnd = true, d, s.offset()
+	s.ended, s.found, s.bodyEnd, s.before = true, d, s.offset(), 0
 }
 
 // match tells if line, without or with its line end, is a delimiter line of an open boundary. The innermost one wins. The whole
@@ -123,6 +125,7 @@ func (s *scanner) atDelimiter() bool {
 	d, ok := s.match(line)
 	if ok {
 		s.finish(d)
+		s.before = s.lineEnd
 	}
 	return ok
 }
@@ -151,7 +154,7 @@ func (s *scanner) next() ([]byte, error) {
 			s.skipLineEnd()
 		}
 		if n > 0 {
-			s.lineStart = certain || piece[n-1] == '\n'
+			s.lineStart, s.lineEnd = certain || piece[n-1] == '\n', 0
 			return piece, nil
 		}
 		if certain {
@@ -233,6 +236,12 @@ func (s *scanner) skip() error {
 
 // takeDelimiter consumes the delimiter line that ended the body.
 func (s *scanner) takeDelimiter() {
+	s.lineEnd = lineEndLen(s.buf[s.pos : s.pos+s.found.length])
 	s.pos += s.found.length
 	s.lineStart, s.ended = true, false
+}
+
+// lineEndLen gives the length of the line end that line has.
+func lineEndLen(line []byte) int64 {
+	return int64(len(line) - len(bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))))
 }

@@ -6,11 +6,16 @@ import (
 	"hash"
 	"io"
 	"unicode/utf8"
+
+	"github.com/mail-toolkit/mail/pkg/message"
 )
 
 // textFacts is what decides how a text is encoded.
 type textFacts struct {
 	size     int64
+	lines    int64 // line ends, LF or CRLF
+	crlf     int64 // those of them that are CRLF
+	open     bool  // the last line has no line end
 	longest  int   // octets of the longest line
 	eightBit int64 // octets above 127
 	control  bool  // control characters other than tab, form feed and line ends, or a lone CR
@@ -29,6 +34,7 @@ func scanText(r io.Reader) (textFacts, error) {
 		n, err := r.Read(buf)
 		s.write(buf[:n])
 		if err == io.EOF {
+			s.f.open = s.f.size > 0 && !s.lf
 			s.endLine()
 			s.f.invalid = s.f.invalid || len(s.tail) > 0
 			s.f.digest = s.hash.Sum(nil)
@@ -45,7 +51,8 @@ type textScanner struct {
 	hash hash.Hash
 	head []byte // first octets of the current line
 	line int    // octets of the current line
-	cr   bool
+	cr   bool   // the last octet was CR
+	lf   bool   // the last octet was LF
 	tail []byte // an unfinished UTF-8 sequence
 }
 
@@ -59,12 +66,16 @@ func (s *textScanner) write(p []byte) {
 		if s.cr && c != '\n' {
 			s.f.control = true
 		}
-		s.cr = c == '\r'
-		if c == '\n' {
+		if s.lf = c == '\n'; s.lf {
+			s.f.lines++
+			if s.cr {
+				s.f.crlf++
+			}
+			s.cr = false
 			s.endLine()
 			continue
 		}
-		if c != '\r' {
+		if s.cr = c == '\r'; !s.cr {
 			s.line++
 		}
 		if len(s.head) < lineHead {
@@ -116,14 +127,22 @@ func (s *textScanner) utf8(p []byte) {
 	}
 }
 
+// asItIs tells the least class of data the text is, if it is lines at all.
+func (f textFacts) asItIs() (class Encoding, ok bool) {
+	if f.eightBit > 0 {
+		class = EightBit
+	}
+	return class, !f.control && f.longest <= message.MaxLineLength
+}
+
 // encoding chooses how the text travels.
-func (f textFacts) encoding(eightBit bool) string {
-	fits := !f.control && !f.from && !f.dashes && f.longest <= 998
+func (f textFacts) encoding(target Encoding) string {
+	class, ok := f.asItIs()
 	switch {
-	case fits && f.eightBit == 0:
-		return "7bit"
-	case fits && eightBit:
-		return "8bit"
+	case ok && class <= target && !f.from && !f.dashes:
+		return class.String()
+	case target == Binary:
+		return "binary"
 	case f.eightBit*3 > f.size || f.nul:
 		return "base64"
 	}

@@ -337,7 +337,7 @@ func TestUnpackMemory(t *testing.T) {
 }
 
 func BenchmarkUnpack(b *testing.B) {
-	_, enc := benchData()
+	_, enc := benchData(b)
 	dir := b.TempDir()
 	path := filepath.Join(dir, "in")
 	msg := append([]byte(head+"--b\nContent-Transfer-Encoding: base64\n\n"), enc...)

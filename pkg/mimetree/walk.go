@@ -183,6 +183,9 @@ func (w *walker) unwind() (more bool, err error) {
 
 func (w *walker) leave(p *Part) error {
 	p.Size = w.bodyEnd - p.BodyOffset
+	if p.Container {
+		p.Size = max(0, p.Size-w.before)
+	}
 	if w.o.Leave == nil {
 		return nil
 	}
@@ -242,7 +245,7 @@ func boundaryOf(p *Part) string { return strings.TrimRight(p.Params.Get("boundar
 
 // descends decides if the parts inside p are walked, and notes why not.
 func (w *walker) descends(p *Part) bool {
-	identity := p.Encoding == "7bit" || p.Encoding == "8bit" || p.Encoding == "binary"
+	identity := isIdentity(p.Encoding)
 	switch {
 	case p.Multipart():
 		b := boundaryOf(p)

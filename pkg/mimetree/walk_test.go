@@ -162,6 +162,44 @@ func TestDelimiterAtBufferEnd(t *testing.T) {
 	}
 }
 
+// TestSizes holds that the line end before a delimiter belongs to it, however deep what it ends is (RFC 2046 §5.1.1).
+func TestSizes(t *testing.T) {
+	tests := []struct{ name, in, want string }{
+		{"leaf", "--b\n\none\n--b--\n", "1 \"one\""},
+		{"multipart", "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\none\n--c--\n--b--\n",
+			"1.1 \"one\", 1 \"--c\\n\\none\\n--c--\""},
+		{"multipart with an empty epilogue line", "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\none\n--c--\n\n--b--\n",
+			"1.1 \"one\", 1 \"--c\\n\\none\\n--c--\\n\""},
+		{"multipart with an epilogue", "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\none\n--c--\nepi\n--b--\n",
+			"1.1 \"one\", 1 \"--c\\n\\none\\n--c--\\nepi\""},
+		{"multipart that is not closed", "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\none\n--b--\n",
+			"1.1 \"one\", 1 \"--c\\n\\none\""},
+		{"three deep", "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\nContent-Type: multipart/mixed; boundary=d\n\n--d\n\none\n--d--\n--c--\n--b--\n",
+			"1.1.1 \"one\", 1.1 \"--d\\n\\none\\n--d--\", 1 \"--c\\nContent-Type: multipart/mixed; boundary=d\\n\\n--d\\n\\none\\n--d--\\n--c--\""},
+		{"message without a body", "--b\nContent-Type: message/rfc822\n\nSubject: x\n--b--\n", "1.1 \"\", 1 \"Subject: x\""},
+		{"message with an empty body", "--b\nContent-Type: message/rfc822\n\nSubject: x\n\n--b--\n", "1.1 \"\", 1 \"Subject: x\\n\""},
+		{"empty message", "--b\nContent-Type: message/rfc822\n\n--b--\n", "1.1 \"\", 1 \"\""},
+		{"long last header line", "--b\nContent-Type: message/rfc822\n\nSubject: " + strings.Repeat("x", 200_000) + "\n--b--\n",
+			"1.1 \"\", 1 \"Subject: " + strings.Repeat("x", 200_000) + "\""},
+	}
+	for _, tt := range tests {
+		for _, eol := range []string{"\n", "\r\n"} {
+			in := strings.ReplaceAll(head+tt.in, "\n", eol)
+			var got []string
+			err := Walk(iotest.HalfReader(strings.NewReader(in)), &WalkOptions{Leave: func(p *Part) error {
+				if !p.Root() {
+					got = append(got, fmt.Sprintf("%s %q", p.ID, in[p.BodyOffset:p.BodyOffset+p.Size]))
+				}
+				return nil
+			}}, func(*Part, *Body) error { return nil })
+			want := strings.ReplaceAll(tt.want, `\n`, strings.Trim(fmt.Sprintf("%q", eol), `"`))
+			if g := strings.Join(got, ", "); err != nil || g != want {
+				t.Errorf("%s, line end %q: got %s, %v\nwant %s", tt.name, eol, clip([]byte(g)), err, clip([]byte(want)))
+			}
+		}
+	}
+}
+
 // budget runs f and fails when it takes too long or allocates a heap that is too large.
 func budget(t *testing.T, most time.Duration, heap uint64, f func()) {
 	t.Helper()
