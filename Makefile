@@ -17,15 +17,18 @@ TESTFLAGS   = -timeout 20m
 FUZZTIME    = 10s
 BENCH       = .
 STATICCHECK = bin/staticcheck
+FOREIGN     = pkg/interop/foreign
 PLATFORMS   = linux/amd64 linux/arm64 linux/386 darwin/amd64 darwin/arm64 freebsd/amd64 openbsd/amd64
 
-.PHONY: build test check race fuzz bench demo lab man completions install uninstall dist clean help
+.PHONY: build test check race fuzz bench soak demo lab man completions install install-names uninstall dist clean help
 
 build:
 	$(BUILD) -o bin/mail ./cmd/mail
 
+# The client libraries of others are a module of their own, out of the toolkit's go.mod.
 test:
 	$(GO) test $(TESTFLAGS) ./...
+	$(GO) -C $(FOREIGN) test $(TESTFLAGS) ./...
 
 # What a change must pass.
 check: $(STATICCHECK)
@@ -34,10 +37,14 @@ check: $(STATICCHECK)
 	GOARCH=386 $(GO) vet ./...
 	$(STATICCHECK) ./...
 	$(GO) mod tidy -diff
+	$(GO) -C $(FOREIGN) vet ./...
+	cd $(FOREIGN) && $(abspath $(STATICCHECK)) ./...
+	$(GO) -C $(FOREIGN) mod tidy -diff
 	$(MAKE) race
 
 race:
 	CGO_ENABLED=1 $(GO) test -race -short $(TESTFLAGS) ./...
+	CGO_ENABLED=1 $(GO) -C $(FOREIGN) test -race -short $(TESTFLAGS) ./...
 
 $(STATICCHECK):
 	GOBIN='$(CURDIR)/bin' $(GO) install honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -52,6 +59,10 @@ fuzz:
 
 bench:
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+# The tests that kill and restart, for longer.
+soak:
+	MAIL_SOAK=1 $(GO) test -count=1 -timeout 2h -run 'Kill' -v ./pkg/interop ./pkg/server
 
 # The tour of the toolkit on two mail systems of its own; needs nothing but Go.
 demo: build
@@ -77,11 +88,17 @@ install: build
 	put _mail '$(DESTDIR)$(DATADIR)/zsh/site-functions/_$(PROGRAM)' && \
 	put mail.fish '$(DESTDIR)$(DATADIR)/fish/vendor_completions.d/$(PROGRAM).fish'
 
+# The old names, beside the program: only where no other program has them.
+install-names: install
+	for n in sendmail mailx mailq newaliases; do ln -s '$(PROGRAM)' '$(DESTDIR)$(BINDIR)/'$$n || exit; done
+
 uninstall:
 	rm -f '$(DESTDIR)$(BINDIR)/$(PROGRAM)' '$(DESTDIR)$(DATADIR)/bash-completion/completions/$(PROGRAM)' \
 		'$(DESTDIR)$(DATADIR)/zsh/site-functions/_$(PROGRAM)' '$(DESTDIR)$(DATADIR)/fish/vendor_completions.d/$(PROGRAM).fish'
 	for f in man/*; do s=$${f##*.}; b=$${f##*/}; case $$b in mail.?) b=$(PROGRAM).$$s;; esac; \
 		rm -f "$(DESTDIR)$(MANDIR)/man$$s/$$b"; done
+	cd '$(DESTDIR)$(BINDIR)' && for n in sendmail mailx mailq newaliases; do \
+		test "$$(readlink $$n)" != '$(PROGRAM)' || rm -f $$n || exit; done
 
 # One archive for each platform, and their digests.
 dist:

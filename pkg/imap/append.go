@@ -35,7 +35,7 @@ type AppendData struct {
 // *[UncertainError] when the reply was lost after the whole message had left.
 func (c *Client) Append(ctx context.Context, mailbox string, size int64, r io.Reader, o *AppendOptions) (*AppendData, error) {
 	defer c.conn.Bind(ctx)()
-	if err := c.ready(authenticated); err != nil {
+	if err := c.ready(authenticated, mailbox); err != nil {
 		return nil, err
 	}
 	if o == nil {

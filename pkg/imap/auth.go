@@ -19,6 +19,10 @@ import (
 // Errors: *auth.Error for wrong credentials, a cleartext connection, or no
 // common way; *[Error] when the server has another reason (UNAVAILABLE);
 // those of the password's source; anything else is the connection's.
+//
+// What the server offers behind the login is taken from its reply. Where that
+// does not tell, CAPABILITY is sent together with the next command, and so is
+// what Options ask for.
 func (c *Client) Auth(ctx context.Context, cr *auth.Credentials) error {
 	defer c.conn.Bind(ctx)()
 	if err := c.ready(notAuthenticated); err != nil {
@@ -34,8 +38,15 @@ func (c *Client) Auth(ctx context.Context, cr *auth.Credentials) error {
 		return err
 	}
 	c.state = authenticated
-	if err := c.needCaps(); err != nil {
-		return err
+	if c.asked {
+		if err := c.sendHello(); err != nil {
+			return err
+		}
+	} else {
+		c.asking = &command{later: true}
+		if err := c.send(c.asking, "CAPABILITY", nil); err != nil {
+			return err
+		}
 	}
 	return c.introduce()
 }

@@ -3,8 +3,6 @@ package imap
 import (
 	"context"
 	"strings"
-
-	"github.com/mail-toolkit/mail/pkg/imap/imapwire"
 )
 
 // Capabilities are what a server offers, in upper case and in its own order.
@@ -100,41 +98,16 @@ func (c *Client) Capability(ctx context.Context) (Capabilities, error) {
 
 // needCaps asks once; a refusal is an error and is not asked again.
 func (c *Client) needCaps() error {
-	if c.asked {
-		return nil
+	if err := c.settle(); err != nil || c.asked {
+		return err
 	}
-	err := c.run(&command{}, "CAPABILITY", nil)
+	return c.noCaps(c.run(&command{}, "CAPABILITY", nil))
+}
+
+// noCaps adds to the outcome of CAPABILITY that it must have told them.
+func (c *Client) noCaps(err error) error {
 	if err == nil && !c.asked {
 		err = c.protocolError("the server answers CAPABILITY without its capabilities")
 	}
 	return err
-}
-
-// Enable switches extensions on (RFC 5161) and returns those that the server
-// says are on now. Without ENABLE in its capabilities nothing is sent.
-func (c *Client) Enable(ctx context.Context, names ...string) (Capabilities, error) {
-	defer c.conn.Bind(ctx)()
-	if err := c.ready(authenticated); err != nil {
-		return nil, err
-	}
-	if !c.has("ENABLE") {
-		return nil, nil
-	}
-	var enabled Capabilities
-	cmd := &command{data: func(r imapwire.Response, d *imapwire.Decoder) bool {
-		if r.Name != "ENABLED" {
-			return false
-		}
-		enabled = append(enabled, parseCaps(string(d.Rest()))...)
-		return true
-	}}
-	err := c.run(cmd, "ENABLE", func(e *imapwire.Encoder) {
-		for _, name := range names {
-			e.SP().Atom(name)
-		}
-	})
-	if err == nil && (enabled.Has("UTF8=ACCEPT") || enabled.Has("UTF8=ONLY") || enabled.Has("IMAP4REV2")) {
-		c.setUTF8(true)
-	}
-	return enabled, err
 }

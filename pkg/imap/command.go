@@ -24,7 +24,10 @@ type command struct {
 	code func(t imapwire.Text, tagged bool)
 	// challenge, when set, takes continuation requests.
 	challenge func(text []byte)
+	// vanished gets the UIDs of VANISHED responses (RFC 7162 §3.2.10).
+	vanished func(set UIDSet, earlier bool)
 
+	later bool // nobody waits for it: its reply is taken when it comes
 	done bool
 	text imapwire.Text
 	err  *Error // the refusal, nil for OK
@@ -43,8 +46,21 @@ func label(name, mailbox string) string {
 	return name + ` "` + printable(clip(mailbox)) + `"`
 }
 
-// ready tells if a command can be sent in at least the state given.
-func (c *Client) ready(at state) error {
+// ready tells if a command can be sent in at least the state given, and waits
+// for the capabilities where they are on their way. Names are the mailboxes the
+// command will name: see [Client.settleNames].
+func (c *Client) ready(at state, names ...string) error {
+	if err := c.allowed(at); err != nil || at == notAuthenticated {
+		return err
+	}
+	if err := c.settle(); err != nil {
+		return err
+	}
+	return c.settleNames(names)
+}
+
+// allowed is ready without waiting for anything.
+func (c *Client) allowed(at state) error {
 	switch {
 	case c.busy:
 		return ErrBusy
@@ -179,7 +195,10 @@ func (c *Client) decodeError() error {
 		return nil
 	}
 	var syntax *imapwire.SyntaxError
-	if errors.As(err, &syntax) {
+	switch {
+	case errors.As(err, &syntax) && syntax.TooLarge:
+		err = c.conn.Fail(ErrTooLarge)
+	case syntax != nil:
 		err = c.conn.Fail(&wire.ProtocolError{Msg: "bad reply: " + syntax.Error()})
 	}
 	if dead := c.dead(); dead != nil {
@@ -260,8 +279,13 @@ func (c *Client) onStatus(r imapwire.Response) error {
 	if text.Code == "ALERT" {
 		c.conn.Note("alert from the server: %s", printable(clip(text.Text)))
 	}
-	if r.Name == "OK" && len(c.pending) > 0 && c.pending[0].code != nil {
-		c.pending[0].code(text, false)
+	if r.Name == "OK" {
+		for _, cmd := range c.pending {
+			if cmd.code != nil {
+				cmd.code(text, false)
+				break
+			}
+		}
 	}
 	return c.countIdle()
 }
@@ -287,8 +311,16 @@ func (c *Client) onData(r imapwire.Response) error {
 		c.setCaps(parseCaps(string(c.dec.Rest())))
 		return c.decodeError()
 	}
-	if r.Name == "EXISTS" {
+	switch r.Name {
+	case "EXISTS":
 		c.exists = r.Num
+	case "EXPUNGE":
+		c.exists -= min(c.exists, 1)
+	case "VANISHED":
+		return c.onVanished()
+	}
+	if c.watched != nil {
+		c.watched.count(r)
 	}
 	for _, cmd := range c.pending {
 		if cmd.data != nil && cmd.data(r, c.dec) {
@@ -300,22 +332,57 @@ func (c *Client) onData(r imapwire.Response) error {
 			return c.decodeError()
 		}
 	}
-	c.dec.SkipRest()
+	if c.watched == nil || !c.watched.data(r, c.dec) {
+		c.dec.SkipRest()
+	}
 	if err := c.decodeError(); err != nil {
 		return err
 	}
 	return c.countIdle()
 }
 
-// pipeline runs n commands with at most depth in flight. send starts number i;
-// done gets each one's outcome in order, and its error ends the sending. All
-// replies that are owed are read.
+// onVanished reads the UIDs of messages that are gone (RFC 7162 §3.2.10) and
+// tells everybody who wants to know.
+func (c *Client) onVanished() error {
+	earlier := false
+	if c.dec.Is('(') {
+		c.dec.Skip()
+		c.dec.SP()
+		earlier = true
+	}
+	set := c.dec.UIDSet()
+	c.dec.End()
+	if err := c.decodeError(); err != nil {
+		return err
+	}
+	if !earlier {
+		c.exists -= uint32(min(set.Count(), uint64(c.exists)))
+		if c.watched != nil {
+			c.watched.vanished(set)
+		}
+	}
+	for _, cmd := range c.pending {
+		if cmd.vanished != nil {
+			c.idle = 0
+			cmd.vanished(set, earlier)
+			return nil
+		}
+	}
+	return c.countIdle()
+}
+
+// pipeline runs n commands with at most depth, and windowOctets, in flight.
+// send starts number i; done gets each one's outcome in order, and its error
+// ends the sending. All replies that are owed are read.
 func (c *Client) pipeline(n, depth int, send func(i int) (*command, error), done func(i int, err error) error) error {
 	var flight []*command
+	var sizes []int64
 	var first error
+	window := wire.Window{MaxCommands: depth, MaxBytes: windowOctets}
 	next, ended := 0, 0
 	for {
-		for first == nil && next < n && len(flight) < depth {
+		for first == nil && next < n && !window.Full() {
+			before := c.written()
 			cmd, err := send(next)
 			if err != nil {
 				if c.dead() != nil {
@@ -324,7 +391,8 @@ func (c *Client) pipeline(n, depth int, send func(i int) (*command, error), done
 				first = err
 				break
 			}
-			flight = append(flight, cmd)
+			flight, sizes = append(flight, cmd), append(sizes, c.written()-before)
+			window.Sent(sizes[len(sizes)-1])
 			next++
 		}
 		if len(flight) == 0 {
@@ -336,10 +404,14 @@ func (c *Client) pipeline(n, depth int, send func(i int) (*command, error), done
 		if err := done(ended, flight[0].result()); err != nil && first == nil {
 			first = err
 		}
-		flight = flight[1:]
+		window.Got(sizes[0])
+		flight, sizes = flight[1:], sizes[1:]
 		ended++
 	}
 }
+
+// written counts the octets given to the connection so far.
+func (c *Client) written() int64 { return c.conn.Sent() + c.conn.Queued() }
 
 // decodeErrorOf is decodeError for a callback under way.
 func (c *Client) decodeErrorOf(d *imapwire.Decoder) error {

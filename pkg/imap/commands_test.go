@@ -37,7 +37,9 @@ func TestAuth(t *testing.T) {
 			}
 			cr := alice()
 			cr.Mechanism = tt.mechanism
-			err = c.Auth(within(t), cr)
+			if err = c.Auth(within(t), cr); err == nil {
+				_, err = c.Capability(within(t))
+			}
 			if (err == nil) != (tt.want == "") || (err != nil && !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}

@@ -85,7 +85,7 @@ func (d *CopyData) add(t imapwire.Text, asked UIDSet) {
 // tells what was copied before the error.
 func (c *Client) Copy(ctx context.Context, set UIDSet, mailbox string) (*CopyData, error) {
 	defer c.conn.Bind(ctx)()
-	if err := c.ready(selectedState); err != nil {
+	if err := c.ready(selectedState, mailbox); err != nil {
 		return nil, err
 	}
 	return c.transfer("COPY", set, mailbox)
@@ -94,7 +94,11 @@ func (c *Client) Copy(ctx context.Context, set UIDSet, mailbox string) (*CopyDat
 // transfer runs UID COPY or UID MOVE.
 func (c *Client) transfer(verb string, set UIDSet, mailbox string) (*CopyData, error) {
 	data := &CopyData{}
-	for _, part := range set.Split(maxSetText) {
+	parts, err := c.windows(set)
+	if err != nil {
+		return data, err
+	}
+	for _, part := range parts {
 		cmd := &command{label: label(map[string]string{"COPY": "copy to", "MOVE": "move to"}[verb], mailbox)}
 		cmd.code = func(t imapwire.Text, tagged bool) {
 			if tagged || verb == "MOVE" { // RFC 6851 §4.3 puts it into an untagged OK

@@ -8,6 +8,9 @@ import (
 	"github.com/mail-toolkit/mail/pkg/imap/imapwire"
 )
 
+// ErrTooLarge is a message or part beyond Options.Limits.Body. The connection is dead, as the rest was not read.
+var ErrTooLarge = errors.New("message is larger than the limit")
+
 // Error is a refusal by the server: NO, BAD or BYE (RFC 9051 §7.1).
 type Error struct {
 	Command string // what was refused, with its mailbox: `select "Archive"`

@@ -32,7 +32,11 @@ func (c *Client) UIDExpunge(ctx context.Context, set UIDSet) (int, error) {
 
 func (c *Client) uidExpunge(set UIDSet) (int, error) {
 	n := 0
-	for _, part := range set.Split(maxSetText) {
+	parts, err := c.windows(set)
+	if err != nil {
+		return 0, err
+	}
+	for _, part := range parts {
 		removed, err := c.expunge("UID EXPUNGE", func(e *imapwire.Encoder) { e.SP().UIDSet(part) })
 		n += removed
 		if err != nil {
@@ -45,20 +49,12 @@ func (c *Client) uidExpunge(set UIDSet) (int, error) {
 func (c *Client) expunge(verb string, args func(e *imapwire.Encoder)) (int, error) {
 	n := 0
 	cmd := &command{label: "expunge", data: func(r imapwire.Response, d *imapwire.Decoder) bool {
-		switch r.Name {
-		case "EXPUNGE":
-			n++
-		case "VANISHED": // RFC 7162 §3.2.10, when QRESYNC is on
-			if d.Is('(') {
-				d.Skip()
-				d.SP()
-			}
-			n += int(min(d.UIDSet().Count(), 1<<31-1))
-		default:
+		if r.Name != "EXPUNGE" {
 			return false
 		}
+		n++
 		return true
-	}}
+	}, vanished: func(set UIDSet, _ bool) { n += int(min(set.Count(), 1<<31-1)) }}
 	err := c.run(cmd, verb, args)
 	return n, err
 }

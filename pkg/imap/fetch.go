@@ -76,7 +76,10 @@ func (c *Client) Fetch(ctx context.Context, set UIDSet, o *FetchOptions, fn func
 	}
 	f := &fetcher{c: c, set: set, o: o, fn: fn}
 	f.choose()
-	parts := set.Split(maxSetText)
+	parts, err := c.windows(set)
+	if err != nil {
+		return set, err
+	}
 	send := func(i int) (*command, error) {
 		cmd := &command{label: "fetch", data: f.data}
 		return cmd, c.send(cmd, "UID FETCH", func(e *imapwire.Encoder) { f.args(e, parts[i]) })
@@ -97,6 +100,7 @@ type fetcher struct {
 	words  []string
 	want   item
 	seen   UIDSet
+	any    bool // of no command: every message is wanted
 	star   bool // the message that "*" stands for has come
 	msg    Message
 	spools spools
@@ -140,20 +144,29 @@ func (f *fetcher) args(e *imapwire.Encoder, part UIDSet) {
 
 // data takes a FETCH response.
 func (f *fetcher) data(r imapwire.Response, d *imapwire.Decoder) bool {
-	if r.Name != "FETCH" {
+	if r.Name != "FETCH" && r.Name != "UIDFETCH" {
 		return false
 	}
 	m := &f.msg
 	*m = Message{f: f, d: d, Flags: m.Flags[:0]}
 	if d.OpenList() {
+		if r.Name == "UIDFETCH" { // RFC 9586 §3.3: its number is the UID
+			m.setUID(UID(r.Num))
+		}
 		m.begin()
 	}
 	f.spools.close()
+	if t := f.c.watched; t != nil && !m.over && d.Err() == nil {
+		t.fetched(r, m)
+	}
 	return true
 }
 
 // wanted tells if a UID is to be delivered, and has not been yet.
 func (f *fetcher) wanted(uid UID) bool {
+	if f.any {
+		return true
+	}
 	if f.seen.Contains(uid) {
 		return false
 	}

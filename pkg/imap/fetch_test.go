@@ -716,3 +716,21 @@ func (p *benchPeer) Read(b []byte) (int, error) {
 func BenchmarkFetchLarge(b *testing.B)  { benchFetch(b, 10, 4<<20) }
 func BenchmarkFetchMedium(b *testing.B) { benchFetch(b, 500, 68<<10) }
 func BenchmarkFetchSmall(b *testing.B)  { benchFetch(b, 20_000, 300) }
+
+func TestFetchOverTheLimit(t *testing.T) {
+	for limit, want := range map[int64]error{5: ErrTooLarge, 6: nil} {
+		addr := wiretest.Serve(t, "S: * PREAUTH [CAPABILITY IMAP4rev1] hi\n"+inbox+"C: $a UID FETCH 1 (UID BODY.PEEK[])\n"+
+			"S> \"* 1 FETCH (UID 1 BODY[] {6}\\r\\nA: b\\r\\n)\\r\\n\"\nS: $a OK done\nC? * LOGOUT")
+		c, err := Dial(within(t), endpointOf(t, addr, wire.Cleartext), &Options{Limits: &imapwire.Limits{Body: limit}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Select(within(t), "INBOX", nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := bodies(c, within(t), uids(t, "1"), whole()); !errors.Is(err, want) || !errors.Is(c.Err(), want) {
+			t.Errorf("limit %d: got %v, the connection %v; want %v", limit, err, c.Err(), want)
+		}
+	}
+}

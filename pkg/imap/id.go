@@ -27,15 +27,30 @@ func (c *Client) ID(ctx context.Context, fields []IDField) ([]IDField, error) {
 }
 
 func (c *Client) id(fields []IDField) ([]IDField, error) {
-	var theirs []IDField
+	cmd, err := c.sendID(fields)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.wait(cmd); err != nil {
+		return nil, err
+	}
+	return c.serverID, cmd.result()
+}
+
+// ServerID is what the server last said of itself, nil when it was not asked:
+// see [Client.ID] and [Options].
+func (c *Client) ServerID() []IDField { return append([]IDField(nil), c.serverID...) }
+
+func (c *Client) sendID(fields []IDField) (*command, error) {
+	c.serverID = nil
 	cmd := &command{data: func(r imapwire.Response, d *imapwire.Decoder) bool {
 		if r.Name != "ID" {
 			return false
 		}
-		theirs = decodeID(d)
+		c.serverID = decodeID(d)
 		return true
 	}}
-	err := c.run(cmd, "ID", func(e *imapwire.Encoder) {
+	return cmd, c.send(cmd, "ID", func(e *imapwire.Encoder) {
 		e.SP().List(2*len(fields), func(i int) {
 			if f := fields[i/2]; i%2 == 0 {
 				e.String(f.Name)
@@ -44,7 +59,6 @@ func (c *Client) id(fields []IDField) ([]IDField, error) {
 			}
 		})
 	})
-	return theirs, err
 }
 
 func decodeID(d *imapwire.Decoder) []IDField {
@@ -71,8 +85,11 @@ func decodeID(d *imapwire.Decoder) []IDField {
 // offers SASL-IR and refuses it, see authenticate. Other servers are not told
 // anything.
 func (c *Client) introduce() error {
-	if !c.coremail || !c.has("ID") {
+	if !c.coremail {
 		return nil
+	}
+	if err := c.settle(); err != nil || !c.has("ID") {
+		return err
 	}
 	_, err := c.id([]IDField{{"name", "mail"}})
 	if c.dead() != nil {

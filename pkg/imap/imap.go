@@ -45,8 +45,14 @@ type Options struct {
 	Wire   *wire.Config     // how to dial; nil: the defaults
 	Limits *imapwire.Limits // caps on what the server sends; nil: the defaults
 	// Depth is how many commands are in flight at most where one call needs
-	// several; 0 means 8, 1 waits for each reply.
+	// several; 0 means 512, 1 waits for each reply. Their octets are bounded
+	// besides, so that a server may answer without reading on.
 	Depth int
+	// Enable names extensions to switch on (RFC 5161) where they are offered,
+	// ID what the server is told of the client (RFC 2971). Both travel behind
+	// the login together with the next command and cost no round trip.
+	Enable []string
+	ID     []IDField
 	// Tag begins every tag; "" picks letters that the server cannot guess.
 	Tag string
 }
@@ -59,6 +65,7 @@ type Client struct {
 	out     *output
 	depth   int
 	tag     string
+	greets  hello // what is sent behind the login
 	tags    int
 	pending []*command // sent and not yet answered, oldest first
 	waiting bool       // for a continuation request
@@ -66,6 +73,11 @@ type Client struct {
 
 	caps     Capabilities
 	asked    bool // caps are the server's, in this state of the connection
+	asking   *command     // a CAPABILITY that nobody has waited for yet
+	enabled  Capabilities // what the server says is switched on
+	enabling *command     // the last ENABLE that nobody has waited for
+	serverID []IDField    // what the server said of itself
+	watched  *tracker     // wants to hear of every change in the mailbox
 	coremail bool // the server is Coremail, see introduce
 	state    state
 	selected string // name of the selected mailbox
@@ -85,7 +97,11 @@ const (
 )
 
 const (
-	defaultDepth = 8
+	defaultDepth = 512
+	// windowOctets bounds the octets of commands in flight. A server that does
+	// not read while it answers is not in our way then: they fit into what the
+	// operating systems hold on the way.
+	windowOctets = 32 << 10
 	// maxIdle bounds the responses nobody asked for while a command waits.
 	maxIdle = 250_000
 )
@@ -135,7 +151,7 @@ func newClient(conn *wire.Conn, o *Options) (*Client, error) {
 	if o == nil {
 		o = &Options{}
 	}
-	c := &Client{conn: conn, depth: o.Depth, tag: o.Tag, out: &output{conn: conn}}
+	c := &Client{conn: conn, depth: o.Depth, tag: o.Tag, out: &output{conn: conn}, greets: hello{o.ID, o.Enable}}
 	if c.depth <= 0 {
 		c.depth = defaultDepth
 	}
@@ -179,7 +195,10 @@ func (c *Client) greet(startTLS bool) error {
 		c.setCaps(parseCaps(text.Arg))
 	}
 	if c.state == authenticated {
-		return c.needCaps()
+		if err := c.needCaps(); err != nil {
+			return err
+		}
+		return c.sendHello()
 	}
 	return nil
 }
@@ -187,7 +206,7 @@ func (c *Client) greet(startTLS bool) error {
 // Close leaves: it sends LOGOUT if that is possible at once, and closes the
 // connection without waiting for the reply. Closing twice is harmless.
 func (c *Client) Close() error {
-	if c.dead() == nil && len(c.pending) == 0 {
+	if c.dead() == nil && !c.waitedFor() {
 		unbind := c.conn.Bind(context.Background())
 		c.enc.Begin(c.nextTag(), "LOGOUT")
 		if c.enc.End() == nil {

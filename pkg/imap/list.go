@@ -69,11 +69,11 @@ const maxListOctets = 64 << 20
 // pipelined. A mailbox that refuses STATUS is listed without it.
 func (c *Client) List(ctx context.Context, o *ListOptions) ([]Mailbox, error) {
 	defer c.conn.Bind(ctx)()
-	if err := c.ready(authenticated); err != nil {
-		return nil, err
-	}
 	if o == nil {
 		o = &ListOptions{}
+	}
+	if err := c.ready(authenticated, o.Reference, o.Pattern); err != nil {
+		return nil, err
 	}
 	l := &lister{c: c, o: *o, at: make(map[string]int)}
 	if l.o.Pattern == "" {
@@ -159,16 +159,7 @@ func (l *lister) command(name string) *command {
 
 // add reads the data of a LIST response (RFC 9051 §7.3.1).
 func (l *lister) add(d *imapwire.Decoder) {
-	m := Mailbox{Attrs: d.Flags()}
-	d.SP()
-	m.Delim, _ = d.NString()
-	d.SP()
-	m.Name, m.Raw = d.Mailbox()
-	for !d.AtEnd() && d.Err() == nil { // extended data
-		if d.SP(); !d.AtEnd() {
-			d.Skip()
-		}
-	}
+	m := decodeList(d)
 	if d.Err() != nil {
 		return
 	}
@@ -187,6 +178,21 @@ func (l *lister) add(d *imapwire.Decoder) {
 	}
 	l.at[m.Name] = len(l.found)
 	l.found = append(l.found, m)
+}
+
+// decodeList reads one listed mailbox.
+func decodeList(d *imapwire.Decoder) Mailbox {
+	m := Mailbox{Attrs: d.Flags()}
+	d.SP()
+	m.Delim, _ = d.NString()
+	d.SP()
+	m.Name, m.Raw = d.Mailbox()
+	for !d.AtEnd() && d.Err() == nil { // extended data
+		if d.SP(); !d.AtEnd() {
+			d.Skip()
+		}
+	}
+	return m
 }
 
 func mergeFlags(a, b []Flag) []Flag {

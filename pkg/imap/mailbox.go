@@ -10,7 +10,7 @@ import (
 // onMailbox runs a command whose one argument is a mailbox.
 func (c *Client) onMailbox(ctx context.Context, verb, mailbox string) error {
 	defer c.conn.Bind(ctx)()
-	if err := c.ready(authenticated); err != nil {
+	if err := c.ready(authenticated, mailbox); err != nil {
 		return err
 	}
 	cmd := &command{label: label(strings.ToLower(verb), mailbox)}

@@ -88,6 +88,18 @@ const bodyGiven item = 1 << 15
 
 func (i item) has(bits item) bool { return i&bits == bits }
 
+// readAll reads a response that answers nothing of ours: UID, flags and
+// mod-sequence are kept.
+func (m *Message) readAll(r imapwire.Response, d *imapwire.Decoder) {
+	*m = Message{f: &fetcher{o: &FetchOptions{}, any: true}, d: d, Flags: m.Flags[:0]}
+	if r.Name == "UIDFETCH" {
+		m.UID = UID(r.Num)
+	}
+	for ok := d.OpenList(); ok && !m.ended; {
+		m.read()
+	}
+}
+
 // begin reads the response up to its first section and delivers the message.
 func (m *Message) begin() {
 	for !m.ended {
@@ -208,11 +220,7 @@ func (m *Message) plainItem(name string, d *imapwire.Decoder) {
 	bit := item(0)
 	switch name {
 	case "UID":
-		bit = itemUID
-		m.UID = UID(d.NZNumber())
-		if d.Err() == nil && !m.refused {
-			m.refused = !m.f.wanted(m.UID)
-		}
+		m.setUID(UID(d.NZNumber()))
 	case "FLAGS":
 		bit = itemFlags
 		m.Flags = m.Flags[:0]
@@ -244,6 +252,19 @@ func (m *Message) plainItem(name string, d *imapwire.Decoder) {
 		d.Skip()
 	}
 	m.got |= bit
+}
+
+// setUID notes whose message it is.
+func (m *Message) setUID(uid UID) {
+	m.UID = uid
+	if m.d.Err() != nil {
+		return
+	}
+	m.got |= itemUID
+	if uid == 0 {
+		m.d.Fail("UID is zero")
+	}
+	m.refused = m.refused || !m.f.wanted(uid)
 }
 
 // structure reads a BODYSTRUCTURE. DavMail puts an empty string before it.

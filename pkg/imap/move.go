@@ -17,7 +17,7 @@ import (
 // never in neither.
 func (c *Client) Move(ctx context.Context, set UIDSet, mailbox string) (*CopyData, error) {
 	defer c.conn.Bind(ctx)()
-	if err := c.ready(selectedState); err != nil {
+	if err := c.ready(selectedState, mailbox); err != nil {
 		return nil, err
 	}
 	if c.has("MOVE") {

@@ -10,7 +10,7 @@ import (
 // Renaming INBOX moves its messages and leaves it empty.
 func (c *Client) Rename(ctx context.Context, from, to string) error {
 	defer c.conn.Bind(ctx)()
-	if err := c.ready(authenticated); err != nil {
+	if err := c.ready(authenticated, from, to); err != nil {
 		return err
 	}
 	return c.run(&command{label: label("rename", from)}, "RENAME", func(e *imapwire.Encoder) {

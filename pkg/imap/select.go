@@ -12,6 +12,8 @@ import (
 type SelectOptions struct {
 	// CondStore asks for mod-sequences (RFC 7162 §3.1) where they are offered.
 	CondStore bool
+
+	qresync *qresync // see Resync
 }
 
 // SelectData is the state of a mailbox when it was opened (RFC 9051 §7.3).
@@ -43,23 +45,64 @@ func (c *Client) Examine(ctx context.Context, mailbox string, o *SelectOptions) 
 
 func (c *Client) open(ctx context.Context, verb, mailbox string, o *SelectOptions) (*SelectData, error) {
 	defer c.conn.Bind(ctx)()
-	if err := c.ready(authenticated); err != nil {
+	if o == nil {
+		o = &SelectOptions{}
+	}
+	// A plain SELECT needs to know nothing, and goes together with CAPABILITY.
+	if err := c.allowed(authenticated); err != nil {
 		return nil, err
 	}
-	s := &SelectData{Mailbox: mailbox, ReadOnly: verb == "EXAMINE"}
-	c.state, c.selected, c.exists = authenticated, "", 0
-	cmd := &command{label: label(strings.ToLower(verb), mailbox), data: s.data, code: s.code}
-	err := c.run(cmd, verb, func(e *imapwire.Encoder) {
-		c.putMailbox(e.SP(), mailbox)
-		if o != nil && o.CondStore && (c.has("CONDSTORE") || c.has("QRESYNC")) {
-			e.SP().Raw("(CONDSTORE)")
+	if o.CondStore {
+		if err := c.settle(); err != nil {
+			return nil, err
 		}
-	})
+	}
+	if err := c.settleNames([]string{mailbox}); err != nil {
+		return nil, err
+	}
+	s, cmd, err := c.sendOpen(verb, mailbox, o)
 	if err != nil {
 		return nil, err
 	}
-	c.state, c.selected = selectedState, mailbox
+	if err := c.opened(s, cmd); err != nil {
+		return nil, err
+	}
 	return s, nil
+}
+
+// sendOpen sends SELECT or EXAMINE. From here on no mailbox is selected.
+func (c *Client) sendOpen(verb, mailbox string, o *SelectOptions) (*SelectData, *command, error) {
+	s := &SelectData{Mailbox: mailbox, ReadOnly: verb == "EXAMINE"}
+	c.state, c.selected, c.exists = authenticated, "", 0
+	cmd := &command{label: label(strings.ToLower(verb), mailbox), data: s.data, code: s.code}
+	if o.qresync != nil {
+		cmd.data, cmd.vanished = o.qresync.dataWith(s), o.qresync.vanish
+	}
+	return s, cmd, c.send(cmd, verb, func(e *imapwire.Encoder) {
+		c.putMailbox(e.SP(), mailbox)
+		switch {
+		case o.qresync != nil:
+			o.qresync.args(e)
+		case o.CondStore && (c.has("CONDSTORE") || c.has("QRESYNC")):
+			e.SP().Raw("(CONDSTORE)")
+		}
+	})
+}
+
+// opened waits for the reply to SELECT or EXAMINE, and for the capabilities if
+// they are on their way.
+func (c *Client) opened(s *SelectData, cmd *command) error {
+	if err := c.wait(cmd); err != nil {
+		return err
+	}
+	if err := c.settle(); err != nil {
+		return err
+	}
+	if err := cmd.result(); err != nil {
+		return err
+	}
+	c.state, c.selected = selectedState, s.Mailbox
+	return nil
 }
 
 // data takes the untagged responses of SELECT.

@@ -73,7 +73,7 @@ func (c *Client) statusWords(items StatusItem) []string {
 // is selected: servers may answer with old numbers.
 func (c *Client) Status(ctx context.Context, mailbox string, items StatusItem) (*StatusData, error) {
 	defer c.conn.Bind(ctx)()
-	if err := c.ready(authenticated); err != nil {
+	if err := c.ready(authenticated, mailbox); err != nil {
 		return nil, err
 	}
 	data, cmd := c.statusCommand(mailbox)

@@ -34,7 +34,11 @@ func (c *Client) Store(ctx context.Context, set UIDSet, op StoreOp, flags []Flag
 }
 
 func (c *Client) store(set UIDSet, name string, flags []Flag) error {
-	for _, part := range set.Split(maxSetText) {
+	parts, err := c.windows(set)
+	if err != nil {
+		return err
+	}
+	for _, part := range parts {
 		err := c.run(&command{label: "store"}, "UID STORE", func(e *imapwire.Encoder) {
 			e.SP().UIDSet(part).SP().Raw(name).SP().Flags(flags)
 		})

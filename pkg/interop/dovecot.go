@@ -261,6 +261,9 @@ namespace inbox {
     auto = subscribe
   }
 }
+protocol imap {
+  mail_plugins = imap_zlib
+}
 service imap-login {
   inet_listener imap {
     port = $IMAP

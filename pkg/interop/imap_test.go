@@ -38,8 +38,9 @@ func TestIMAPAuth(t *testing.T) {
 				if data, err := c.Select(limit(t), "INBOX", nil); err != nil || data.Exists != 0 || data.UIDValidity == 0 {
 					t.Errorf("got %+v, %v, want an empty inbox", data, err)
 				}
-				if got := tr.String(); !strings.Contains(got, s.shown) || strings.Contains(got, u.Password) {
-					t.Errorf("want %s and no password in the trace:\n%s", s.shown, got)
+				shown := m.shown(s.mech, s.shown)
+				if got := tr.String(); !strings.Contains(got, shown) || strings.Contains(got, u.Password) {
+					t.Errorf("want %s and no password in the trace:\n%s", shown, got)
 				}
 				if (c.Conn().TLS() != nil) != (m.sec != wire.Cleartext) {
 					t.Errorf("got TLS %v in mode %s", c.Conn().TLS() != nil, m.name)

@@ -37,8 +37,9 @@ func TestPOP3Auth(t *testing.T) {
 				if st, err := c.Stat(limit(t)); err != nil || st != (pop3.Stat{}) {
 					t.Errorf("got %+v, %v, want an empty maildrop", st, err)
 				}
-				if got := tr.String(); !strings.Contains(got, s.shown) || strings.Contains(got, u.Password) {
-					t.Errorf("want %s and no password in the trace:\n%s", s.shown, got)
+				shown := m.shown(s.mech, s.shown)
+				if got := tr.String(); !strings.Contains(got, shown) || strings.Contains(got, u.Password) {
+					t.Errorf("want %s and no password in the trace:\n%s", shown, got)
 				}
 				if (c.Conn().TLS() != nil) != (m.sec != wire.Cleartext) {
 					t.Errorf("got TLS %v in mode %s", c.Conn().TLS() != nil, m.name)

@@ -246,7 +246,7 @@ p = poplib.POP3("localhost", int(plain)); p.apop("alice", "ses ame"); check(p); 
 p = poplib.POP3("localhost", int(plain)); p.user("alice"); p.pass_("ses ame"); assert p.stat()[0] == 102; p.quit()
 print("fine")
 `
-	cmd := exec.CommandContext(limit(t), python, "-c", script, "localhost", popPort(s.Addr("pop3")), popPort(s.Addr("pop3s")), s.ca)
+	cmd := exec.CommandContext(limit(t), python, "-c", script, "localhost", port(s.Addr("pop3")), port(s.Addr("pop3s")), s.ca)
 	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "fine\n" {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -268,7 +268,7 @@ func TestServePOP3Curl(t *testing.T) {
 		}
 		return out
 	}
-	tls, plain := "pop3s://localhost:"+popPort(s.Addr("pop3s")), "pop3://localhost:"+popPort(s.Addr("pop3"))
+	tls, plain := "pop3s://localhost:"+port(s.Addr("pop3s")), "pop3://localhost:"+port(s.Addr("pop3"))
 	for n := 1; n <= 3; n++ {
 		same(t, fmt.Sprintf("message %d", n), run(fmt.Sprintf("%s/%d", tls, n)), s.messages[n-1])
 		same(t, fmt.Sprintf("message %d", n), run("--ssl-reqd", fmt.Sprintf("%s/%d", plain, n)), s.messages[n-1])
@@ -281,6 +281,3 @@ func TestServePOP3Curl(t *testing.T) {
 		t.Errorf("%d messages after DELE, want %d", bytes.Count(list, []byte("\n")), len(s.messages)-1)
 	}
 }
-
-// popPort is the part of an address behind the colon.
-func popPort(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }

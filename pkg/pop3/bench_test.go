@@ -11,10 +11,10 @@ import (
 
 func benchRetr(b *testing.B, messages []string, o *Options) {
 	b.Helper()
-	f := &fake{greeting: "+OK", caps: []string{"USER", "PIPELINING"}, messages: messages}
-	addr, _ := f.start(b, nil)
+	box := serveBox(b)
+	box.fill(b, messages)
 	ctx := context.Background()
-	c, err := Dial(ctx, endpointOf(b, addr, wire.Cleartext), o)
+	c, err := Dial(ctx, endpointOf(b, box.Addr("pop3"), wire.Cleartext), o)
 	if err != nil {
 		b.Fatal(err)
 	}

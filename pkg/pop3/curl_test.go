@@ -1,6 +1,7 @@
 package pop3
 
 import (
+	"bufio"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -82,8 +83,8 @@ func (d *dialogue) expand(s, port string) string {
 }
 
 // server answers as curl's own test server does.
-func (d *dialogue) server(port string) *fake {
-	f := &fake{greeting: "+OK curl POP3 server ready to serve", override: map[string]string{}}
+func (d *dialogue) server(port string) *curlServer {
+	f := &curlServer{greeting: "+OK curl POP3 server ready to serve", override: map[string]string{}}
 	f.override["STLS"] = "-ERR unknown command"
 	f.override["STAT"] = "+OK 3 4294967800"
 	f.override["LIST"] = "+OK\r\n1 100\r\n2 4294967400\r\n3 200\r\n."
@@ -112,7 +113,7 @@ func (d *dialogue) server(port string) *fake {
 	return f
 }
 
-func (f *fake) reply(rest string) {
+func (f *curlServer) reply(rest string) {
 	key, text, _ := strings.Cut(rest, " ")
 	if strings.HasPrefix(rest, `"`) {
 		key, text, _ = strings.Cut(rest[1:], `" `)
@@ -123,6 +124,81 @@ func (f *fake) reply(rest string) {
 		return
 	}
 	f.override[key] = text
+}
+
+// curlServer plays what a dialogue says, as curl's own test server does: the replies go by the command line, or by its
+// verb, and are whatever the dialogue wants them to be. That is what no mail server would do.
+type curlServer struct {
+	greeting string
+	caps     []string          // nil: CAPA is refused
+	override map[string]string // replies by the command line or its verb, raw
+	seen     []string
+}
+
+// serve talks to one client until QUIT or the end.
+func (f *curlServer) serve(c net.Conn) {
+	defer func() { _ = c.Close() }()
+	r := bufio.NewReader(c)
+	w := bufio.NewWriterSize(c, 64<<10)
+	fmt.Fprintf(w, "%s\r\n", f.greeting)
+	for {
+		if r.Buffered() == 0 && w.Flush() != nil {
+			return
+		}
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return
+		}
+		line = strings.TrimRight(line, "\r\n")
+		f.seen = append(f.seen, line)
+		f.answer(w, line)
+		if line == "QUIT" {
+			_ = w.Flush()
+			return
+		}
+	}
+}
+
+func (f *curlServer) answer(w io.Writer, line string) {
+	verb, _, _ := strings.Cut(line, " ")
+	if reply, ok := f.scripted(line); ok {
+		fmt.Fprintf(w, "%s\r\n", reply)
+		return
+	}
+	switch verb {
+	case "CAPA":
+		if f.caps == nil {
+			fmt.Fprint(w, "-ERR Unrecognized command\r\n")
+			return
+		}
+		fmt.Fprintf(w, "+OK\r\n%s\r\n.\r\n", strings.Join(f.caps, "\r\n"))
+	case "USER", "PASS", "APOP", "DELE", "NOOP", "RSET", "QUIT":
+		fmt.Fprint(w, "+OK\r\n")
+	default:
+		fmt.Fprint(w, "-ERR Unrecognized command\r\n")
+	}
+}
+
+// scripted finds the reply for a line. An initial response (RFC 5034) that is met by a go-ahead counts as the answer
+// to it.
+func (f *curlServer) scripted(line string) (string, bool) {
+	words := strings.Fields(line)
+	if len(words) == 0 {
+		reply, ok := f.override[""]
+		return reply, ok
+	}
+	reply, ok := f.override[line]
+	for n := min(2, len(words)); !ok && n > 0; n-- {
+		reply, ok = f.override[strings.Join(words[:n], " ")]
+	}
+	if ok && words[0] == "AUTH" && len(words) == 3 && strings.TrimSpace(reply) == "+" {
+		ir := words[2]
+		if ir == "=" {
+			ir = ""
+		}
+		reply, ok = f.override[ir]
+	}
+	return reply, ok
 }
 
 // want is what a dialogue is about: the credentials and the one command after login.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/mail-toolkit/mail/pkg/wire"
+	"github.com/mail-toolkit/mail/pkg/wire/wiretest"
 )
 
 func TestMailkitReplies(t *testing.T) {
@@ -46,9 +47,8 @@ func TestMailkitReplies(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			f := newFake(false)
-			f.greeting = strings.TrimSpace(string(greetings))
-			addr, _ := f.start(t, nil)
+			addr := wiretest.Serve(t, "SEND greeting\n"+strings.TrimPrefix(loggedIn, greeted)+"C: "+tt.command+"\nSEND reply\nC? QUIT",
+				wiretest.Var("greeting", wireForm(greetings)), wiretest.Var("reply", wireForm(raw)))
 			c, err := Dial(ctx, endpointOf(t, addr, wire.Cleartext), nil)
 			if err != nil {
 				t.Fatal(err)
@@ -56,7 +56,6 @@ func TestMailkitReplies(t *testing.T) {
 			if err := c.Auth(ctx, alice()); err != nil {
 				t.Fatal(err)
 			}
-			f.override = map[string]string{tt.command: strings.TrimSuffix(strings.ReplaceAll(string(raw), "\n", "\r\n"), "\r\n")}
 			err = tt.call(c)
 			if (err == nil) != tt.good {
 				t.Errorf("got %v, want good %v", err, tt.good)
@@ -68,4 +67,9 @@ func TestMailkitReplies(t *testing.T) {
 			_ = c.Close()
 		})
 	}
+}
+
+// wireForm ends every line by CRLF, the last one too.
+func wireForm(text []byte) string {
+	return strings.ReplaceAll(strings.TrimSuffix(string(text), "\n"), "\n", "\r\n") + "\r\n"
 }

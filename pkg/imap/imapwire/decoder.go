@@ -45,8 +45,9 @@ func setDefault[T int | int64](v *T, to T) {
 // SyntaxError says where a peer left the grammar, or which cap it broke. The
 // stream cannot be trusted after it.
 type SyntaxError struct {
-	Msg  string // what was wrong
-	Near string // the octets at the place, shortened
+	Msg      string // what was wrong
+	Near     string // the octets at the place, shortened
+	TooLarge bool   // it was a literal over Limits.Body
 }
 
 // Error tells what was wrong and quotes the octets at the place.
@@ -323,6 +324,9 @@ func (d *Decoder) literal(limit int64) (*bodyReader, int64) {
 func (d *Decoder) openLiteral(n int64, sync bool, limit int64) *bodyReader {
 	if n > limit {
 		d.Fail("literal of %d octets is over the limit of %d", n, limit)
+		if e, ok := d.err.(*SyntaxError); ok {
+			e.TooLarge = limit == d.lim.Body
+		}
 		return nil
 	}
 	if d.src == nil {

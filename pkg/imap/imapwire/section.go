@@ -14,6 +14,8 @@ type Section struct {
 	Fields []string // of HEADER.FIELDS and HEADER.FIELDS.NOT
 	// Offset and Length ask for a piece; Length 0 is all of it.
 	Offset, Length uint32
+	// Piece is set by [Decoder.Section] when there was an offset, be it 0.
+	Piece bool
 	// Binary asks for the part with its transfer encoding undone (RFC 3516).
 	Binary bool
 }
@@ -94,7 +96,7 @@ func (d *Decoder) Section() Section {
 	}
 	d.Expect(']')
 	if d.Accept('<') {
-		s.Offset = d.Number()
+		s.Offset, s.Piece = d.Number(), true
 		if d.Accept('.') {
 			s.Length = d.NZNumber()
 		}

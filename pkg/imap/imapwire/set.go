@@ -376,3 +376,27 @@ func (s Set[N]) Split(size int) []Set[N] {
 	}
 	return list
 }
+
+// SplitCount cuts the set into sets of at most n numbers each, in ascending
+// order, with 0 into sets of one. What "*" adds is left out.
+func (s Set[N]) SplitCount(n uint64) []Set[N] {
+	n = max(n, 1)
+	var list []Set[N]
+	var cur Set[N]
+	room := n
+	for _, r := range s.ranges {
+		for start, left := uint64(r.Start), uint64(r.Stop)-uint64(r.Start)+1; left > 0; {
+			take := min(left, room)
+			cur.AddRange(N(start), N(start+take-1))
+			start, left, room = start+take, left-take, room-take
+			if room == 0 {
+				list = append(list, cur)
+				cur, room = Set[N]{}, n
+			}
+		}
+	}
+	if !cur.Empty() {
+		list = append(list, cur)
+	}
+	return list
+}
