@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"crypto/rand"
 	"errors"
-	"io"
 	"net"
 	"slices"
 	"strings"
@@ -133,7 +132,7 @@ func (m *smtpSession) deliver(users ...*User) *smtpRefusal {
 				addrs = append(addrs, rcpt.addr)
 			}
 		}
-		mail[i] = delivery{u, io.MultiReader(strings.NewReader(m.trace(addrs)), m.spool.reader())}
+		mail[i] = delivery{u, m.spool.traced(m.trace(addrs))}
 	}
 	if err := m.srv.deliver(m.ctx, mail); err != nil {
 		m.log.Error("cannot store", "error", err)

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"io"
+	"strings"
 	"sync"
 )
 
@@ -34,6 +35,7 @@ type spool struct {
 	pieces [][]byte
 	size   int64 // octets kept
 	lost   int64 // octets thrown away
+	given  bool  // the pieces belong to a store now
 	err    error
 }
 
@@ -82,11 +84,28 @@ func (sp *spool) grow() {
 func (sp *spool) close() {
 	for _, b := range sp.pieces {
 		sp.srv.memory.Add(-int64(cap(b)))
-		if cap(b) == fullPiece {
+		if cap(b) == fullPiece && !sp.given {
 			sp.srv.pool.Put((*[fullPiece]byte)(b[:fullPiece]))
 		}
 	}
 	sp.pieces = nil
+}
+
+// traced is a message behind its trace fields. A store that keeps it in memory takes the pieces and saves the copy.
+type traced struct {
+	io.Reader
+	trace string
+	spool *spool
+}
+
+func (sp *spool) traced(trace string) *traced {
+	return &traced{io.MultiReader(strings.NewReader(trace), sp.reader()), trace, sp}
+}
+
+// pieces gives all that Read would, for good.
+func (t *traced) pieces() [][]byte {
+	t.spool.given = true
+	return append([][]byte{[]byte(t.trace)}, t.spool.pieces...)
 }
 
 // reader reads the message from its beginning.

@@ -3,6 +3,7 @@ package server
 import (
 	"io"
 	"io/fs"
+	"slices"
 	"sync"
 	"time"
 )
@@ -40,7 +41,20 @@ func (memoryAccount) close() error                    { return nil }
 func (memoryAccount) rename(boxes []*mailbox, _ []string) (int, error) { return len(boxes), nil }
 func (memoryAccount) link(_ folder, body payload) (payload, error)     { return body, nil }
 
+// pieced is a body that is in memory already. What pieces gives does not change any more.
+type pieced interface{ pieces() [][]byte }
+
 func (memoryAccount) take(r io.Reader, _ time.Time) (payload, int64, error) {
+	if p, ok := r.(pieced); ok {
+		b := &blob{}
+		for _, chunk := range p.pieces() {
+			if cap(chunk)-len(chunk) > firstChunk/16 {
+				chunk = slices.Clone(chunk) // no memory is wasted
+			}
+			b.add(chunk)
+		}
+		return b, b.size, nil
+	}
 	b, err := readBlob(r)
 	if err != nil {
 		return nil, 0, err
@@ -58,11 +72,19 @@ func (memoryFolder) open(body payload) (Body, error)            { return body.(*
 func (memoryFolder) rescan(*mailbox, bool) (o outside, e error) { return o, e }
 func (memoryFolder) close() error                               { return nil }
 
-// blob is a body in memory that never changes. All chunks but the last are of
-// blobChunk octets, so that a large body grows without being copied.
+// blob is a body in memory that never changes. It is in chunks, so that a large one
+// grows without being copied.
 type blob struct {
 	chunks [][]byte
+	ends   []int64 // where each chunk ends
 	size   int64
+}
+
+func (b *blob) add(chunk []byte) {
+	if len(chunk) > 0 {
+		b.size += int64(len(chunk))
+		b.chunks, b.ends = append(b.chunks, chunk), append(b.ends, b.size)
+	}
 }
 
 // firstBuffers saves most messages, which are small, from a large allocation.
@@ -77,11 +99,9 @@ func readBlob(r io.Reader) (*blob, error) {
 	first := firstBuffers.Get().(*[firstChunk]byte)
 	defer firstBuffers.Put(first)
 	n, err := fill(r, first[:])
-	b := &blob{size: int64(n)}
+	b := &blob{}
 	if err != nil {
-		if n > 0 {
-			b.chunks = [][]byte{append([]byte(nil), first[:n]...)}
-		}
+		b.add(slices.Clone(first[:n]))
 		return b, notEOF(err)
 	}
 	chunk := blobChunks.Get().(*[blobChunk]byte)
@@ -89,15 +109,12 @@ func readBlob(r io.Reader) (*blob, error) {
 	for {
 		var more int
 		more, err = fill(r, chunk[n:])
-		b.size += int64(more)
 		if err != nil {
-			if n += more; n > 0 {
-				b.chunks = append(b.chunks, append([]byte(nil), chunk[:n]...))
-			}
+			b.add(slices.Clone(chunk[:n+more]))
 			blobChunks.Put(chunk)
 			return b, notEOF(err)
 		}
-		b.chunks = append(b.chunks, chunk[:])
+		b.add(chunk[:])
 		chunk, n = blobChunks.Get().(*[blobChunk]byte), 0
 	}
 }
@@ -134,8 +151,12 @@ func (b *blob) ReadAt(p []byte, off int64) (n int, err error) {
 	if off < 0 {
 		return 0, fs.ErrInvalid
 	}
-	for n < len(p) && off < b.size {
-		m := copy(p[n:], b.chunks[off/blobChunk][off%blobChunk:])
+	i, found := slices.BinarySearch(b.ends, off)
+	if found {
+		i++
+	}
+	for ; n < len(p) && i < len(b.chunks); i++ {
+		m := copy(p[n:], b.chunks[i][off-b.ends[i]+int64(len(b.chunks[i])):])
 		n += m
 		off += int64(m)
 	}
