@@ -210,27 +210,37 @@ func (l *lines) flushRows() error {
 	return nil
 }
 
-// json writes v as one line. Characters that a terminal could take as a command are escaped: the value stays the same.
+// json writes v as one line.
 func (l *lines) json(v any) error {
+	text, err := jsonText(v)
+	if err != nil {
+		return err
+	}
+	return l.put(text)
+}
+
+// jsonText is v as JSON on one line. Characters that a terminal could take as a command are escaped: the value stays the
+// same.
+func jsonText(v any) (string, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		return err
+		return "", err
 	}
 	text := strings.TrimSuffix(b.String(), "\n")
-	if strings.IndexFunc(text, unsafeRune) >= 0 {
-		var out strings.Builder
-		for _, r := range text {
-			if unsafeRune(r) {
-				fmt.Fprintf(&out, `\u%04x`, r)
-			} else {
-				out.WriteRune(r)
-			}
-		}
-		text = out.String()
+	if strings.IndexFunc(text, unsafeRune) < 0 {
+		return text, nil
 	}
-	return l.put(text)
+	var out strings.Builder
+	for _, r := range text {
+		if unsafeRune(r) {
+			fmt.Fprintf(&out, `\u%04x`, r)
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	return out.String(), nil
 }
 
 // flush writes everything out; a stream of events calls it after each.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -109,9 +108,9 @@ func (s *sendReport) line(one sentJSON) error {
 	if s.results == nil {
 		return nil
 	}
-	text, err := json.Marshal(one)
+	text, err := jsonText(one)
 	if err == nil {
-		_, err = s.results.Write(append(text, '\n'))
+		_, err = s.results.WriteString(text + "\n")
 	}
 	return err
 }
