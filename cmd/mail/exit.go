@@ -27,7 +27,7 @@ const (
 	exitOK         = 0
 	exitNo         = 1 // the answer is no: a search that found nothing
 	exitIncomplete = 3
-	exitPartial    = 4 // some recipients refused
+	exitPartial    = 4 // some recipients accepted, others not
 	exitUsage      = 64
 	exitData       = 65
 	exitNoInput    = 66
@@ -52,7 +52,7 @@ var exitMeanings = []struct {
 	{exitOK, "done"},
 	{exitNo, "the answer is no: nothing was found"},
 	{exitIncomplete, "finished, but incomplete"},
-	{exitPartial, "some recipients were refused"},
+	{exitPartial, "some recipients were accepted, others were not"},
 	{exitUsage, "wrong usage"},
 	{exitData, "bad data: a message or address that cannot be used"},
 	{exitNoInput, "no such file, mailbox or message"},

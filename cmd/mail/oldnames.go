@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -117,6 +118,7 @@ func (e *env) mailx(_ context.Context, words []string) ([]string, error) {
 	}
 	out := []string{"mail", "send"}
 	headers, subject := false, false
+	version, text := "--text", ""
 	for _, o := range options {
 		switch o.name {
 		case 's':
@@ -127,13 +129,17 @@ func (e *env) mailx(_ context.Context, words []string) ([]string, error) {
 		case 'b':
 			out = append(out, "--bcc", o.value)
 		case 'a':
-			out = append(out, attachmentOrField(o.value)...)
+			if isHTML(o.value) {
+				version = "--html"
+			} else {
+				out = append(out, attachmentOrField(o.value)...)
+			}
 		case 'A':
 			out = append(out, "--attach", o.value)
 		case 'r':
 			out = append(out, "--from", o.value, "-f", o.value)
 		case 'q':
-			out = append(out, "--text", o.value)
+			text = o.value
 		case 'S':
 			if from, ok := strings.CutPrefix(o.value, "from="); ok {
 				out = append(out, "--from", from)
@@ -149,6 +155,9 @@ func (e *env) mailx(_ context.Context, words []string) ([]string, error) {
 		case 'f', 'e', 'H', 'u', 'F':
 			return nil, &usageError{msg: fmt.Sprintf("option -%c reads mail, which this mailx does not", o.name), hint: "see `mail imap` and `mail pop`"}
 		}
+	}
+	if version == "--html" || text != "" {
+		out = append(out, version, cmp.Or(text, "-"))
 	}
 	out = append(out, delivererOptions(tail)...)
 	for _, rcpt := range operands {
@@ -168,12 +177,24 @@ func (e *env) mailx(_ context.Context, words []string) ([]string, error) {
 
 // attachmentOrField reads -a, which is a header field to some programs of this name and an attachment to others.
 func attachmentOrField(value string) []string {
-	name, _, ok := strings.Cut(value, ":")
+	name, text, ok := strings.Cut(value, ":")
 	isField := ok && name != "" && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '/' || r == '\\' })
-	if _, err := os.Lstat(value); err != nil && isField {
-		return []string{"--header", value}
+	if _, err := os.Lstat(value); err == nil || !isField {
+		return []string{"--attach", value}
 	}
-	return []string{"--attach", value}
+	switch option := strings.ToLower(name); option {
+	case "from", "to", "cc", "bcc", "reply-to", "subject":
+		return []string{"--" + option, strings.TrimSpace(text)}
+	case "mime-version", "content-type", "content-transfer-encoding": // which follow from the text
+		return nil
+	}
+	return []string{"--header", value}
+}
+
+// isHTML is true for a field that says so of the text.
+func isHTML(field string) bool {
+	name, kind, _ := strings.Cut(strings.ToLower(field), ":")
+	return name == "content-type" && strings.HasPrefix(strings.TrimSpace(kind), "text/html")
 }
 
 // delivererOptions are options for sendmail, which some programs take behind "--": -f and -F, and addresses.

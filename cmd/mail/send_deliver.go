@@ -199,6 +199,10 @@ func (w *worker) done(_ int, _ *smtp.Message, r *smtp.Result, err error) error {
 		w.feed.putBack(j)
 		return nil
 	}
+	if loginMissing(err) {
+		w.feed.putBack(j)
+		return err
+	}
 	w.worked = true
 	rest, r, err := tooMany(r, err)
 	if len(rest) > 0 {
@@ -207,6 +211,13 @@ func (w *worker) done(_ int, _ *smtp.Message, r *smtp.Result, err error) error {
 		defer j.m.close()
 	}
 	return w.report.outcome(w.ctx, j.m, r, err)
+}
+
+// loginMissing is true for a server that takes nothing without a login (RFC 4954 §6): that says nothing about the message, and
+// the next one would fare no better.
+func loginMissing(err error) bool {
+	var refused *smtp.Error
+	return errors.As(err, &refused) && refused.Code == 530 && refused.Phase == smtp.PhaseMail
 }
 
 // connectionLost is true for errors that say nothing about the message: it was not sent.

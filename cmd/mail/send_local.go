@@ -34,19 +34,37 @@ func qualify(h *message.Header) {
 		default:
 			continue
 		}
-		words := strings.Split(f.Value(), ",")
+		words := splitList(f.Value())
 		changed := false
 		for j, word := range words {
 			if m := bareAddress.FindStringSubmatch(strings.TrimSpace(word)); m != nil {
 				words[j], changed = " "+m[1]+"@"+host+m[2], true
 			}
 		}
-		if changed {
-			end := "\n"
-			if strings.HasSuffix(string(f.Raw), "\r\n") {
-				end = "\r\n"
-			}
-			h.Fields[i].Raw = []byte(f.Name + ": " + strings.TrimSpace(strings.Join(words, ",")) + end)
+		line := message.Header{End: h.End}
+		if changed && line.Add(f.Name, strings.TrimSpace(strings.Join(words, ","))) == nil {
+			h.Fields[i] = line.Fields[0]
 		}
 	}
+}
+
+// splitList cuts a list of addresses at its commas, not at those within quotes and comments.
+func splitList(list string) (words []string) {
+	quoted, depth, from := false, 0, 0
+	for i := 0; i < len(list); i++ {
+		switch c := list[i]; {
+		case c == '\\':
+			i++
+		case c == '"' && depth == 0:
+			quoted = !quoted
+		case quoted:
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
+		case c == ',' && depth <= 0:
+			words, from = append(words, list[from:i]), i+1
+		}
+	}
+	return append(words, list[from:])
 }

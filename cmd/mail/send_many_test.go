@@ -160,6 +160,18 @@ func TestSend_LoginRefusedStopsTheRun(t *testing.T) {
 	}
 }
 
+// TestSend_LoginMissingStopsTheRun sends to a server that wants a login and is not given one: no message counts as
+// refused because of that.
+func TestSend_LoginMissingStopsTheRun(t *testing.T) {
+	for _, words := range [][]string{nil, {"-j", "4"}, {"--no-chunking"}} {
+		srv := mailHost(t, server.Options{RequireLogin: true})
+		r := sendWith(t, numbered(10), append([]string{"--server", "smtp+plain://" + srv.Addr("smtp"), "--json"}, words...)...)
+		if r.code != exitNoPerm || r.stdout != "" || strings.Count(r.stderr, "530 5.7.0 log in first") != 1 || !strings.Contains(r.stderr, "rest of the messages was not sent") {
+			t.Errorf("%q: %+v, want exit 77, no results, and one line about the login", words, r)
+		}
+	}
+}
+
 // counter counts commands, and strikes none.
 type counter struct {
 	seen chan string
@@ -292,6 +304,19 @@ func TestSend_MX(t *testing.T) {
 	}
 	if a, b := len(stored(t, crepes, "alice", "INBOX")), len(stored(t, hamburger, "bob", "INBOX")); a != 2 || b != 1 {
 		t.Errorf("%d messages for alice@crepes.fr and %d for bob@hamburger.edu, want 2 and 1", a, b)
+	}
+}
+
+// TestSend_MXManyRecipients has a host that takes two recipients of one message, and says so or not.
+func TestSend_MXManyRecipients(t *testing.T) {
+	for _, without := range [][]string{nil, {"LIMITS"}} {
+		srv := mailHost(t, server.Options{SMTP: "127.0.0.1:0", Domains: []string{"crepes.fr"}, MaxRcpt: 2, Without: without})
+		_, port, _ := net.SplitHostPort(srv.Addr("smtp"))
+		dns := wiretest.DNS(t, wiretest.Zone{"crepes.fr": {"A 127.0.0.1"}})
+		r := sendWith(t, plainMessage, "--mx", "--mx-port", port, "--resolver", dns, "--json", "a@crepes.fr", "b@crepes.fr", "c@crepes.fr", "d@crepes.fr", "e@crepes.fr")
+		if got := stored(t, srv, "alice", "INBOX"); r.code != 0 || len(got) != 3 || strings.Count(r.stdout, `"status":"accepted"`) != 5 {
+			t.Errorf("without %q: exit %d, %d messages, want 0 and 3; %s", without, r.code, len(got), r.stdout)
+		}
 	}
 }
 

@@ -70,11 +70,14 @@ func (w *worker) deliverDirectly(ctx context.Context, j *job) error {
 	all := &smtp.Result{}
 	j.m.servers = map[string]string{}
 	for _, group := range byDomain(j.m.envelope.Rcpt) {
-		place, r := w.toDomain(ctx, group.domain, j.m.to(group.rcpt))
-		all.Rcpt = append(all.Rcpt, r.Rcpt...)
-		all.Reply = r.Reply
-		for _, addr := range group.rcpt {
-			j.m.servers[addr] = place
+		for left := group.rcpt; len(left) > 0; {
+			place, r := w.toDomain(ctx, group.domain, j.m.to(left))
+			left, r, _ = tooMany(r, nil)
+			all.Rcpt = append(all.Rcpt, r.Rcpt...)
+			all.Reply = r.Reply
+			for _, one := range r.Rcpt {
+				j.m.servers[one.Addr] = place
+			}
 		}
 	}
 	return w.report.outcome(ctx, j.m, all, summary(all))

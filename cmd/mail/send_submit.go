@@ -12,8 +12,8 @@ import (
 	"github.com/mail-toolkit/mail/pkg/store"
 )
 
-// maxSubmitRcpt is how many recipients one message of an SMTP session on standard input may have: what every server that it goes
-// to must take (RFC 5321 §4.5.3.1.8). Clients send to the others in a transaction of their own.
+// maxSubmitRcpt is how many recipients a message may have in an SMTP session on standard input: what every server must
+// take (RFC 5321 §4.5.3.1.8). Clients send to the others in a transaction of their own.
 const maxSubmitRcpt = 100
 
 // submissions is SMTP on standard input and output (sendmail -bs). A message is acknowledged when it was sent to all of
@@ -37,26 +37,27 @@ func (c *call) submit(ctx context.Context, base *sendOptions, s *server.Submissi
 	one.env, one.args = &env, s.Rcpt
 	o.sender, o.senderGiven, o.headerRcpt, o.onPartial = s.From, true, false, "abort"
 	t := &submitted{}
-	err := one.sendSubmission(ctx, &o, s, t)
+	router, err := newRouter(c, &o) // what -v shows goes to the real standard error
+	if err == nil {
+		err = one.sendSubmission(ctx, &preparer{c: &one, o: &o, router: router}, s, t)
+	}
 	one.report(err)
 	_, _ = c.stderr.Write(words.Bytes())
 	return t.reply(exitCode(err), words.String())
 }
 
-func (c *call) sendSubmission(ctx context.Context, o *sendOptions, s *server.Submission, t *submitted) error {
-	router, err := newRouter(c, o)
-	if err != nil {
-		return err
-	}
+func (c *call) sendSubmission(ctx context.Context, p *preparer, s *server.Submission, t *submitted) error {
 	spool, err := store.NewSpool(s.Body)
 	if err != nil {
 		return err
 	}
-	m, err := (&preparer{c: c, o: o, router: router}).prepare(1, spool)
+	m, err := p.prepare(1, spool)
 	if err != nil {
 		return err
 	}
-	return c.deliver(ctx, o, oneMessage(m), t.add)
+	source := oneMessage(m)
+	defer source.stop()
+	return c.deliver(ctx, p.o, source, t.add)
 }
 
 // submitted gathers what became of the recipients of one message.

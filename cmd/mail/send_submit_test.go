@@ -12,12 +12,12 @@ import (
 
 // submitTo runs sendmail -bs with all the words of its client at once, and returns the replies that follow the one to
 // HELO.
-func submitTo(t *testing.T, at, client string) (replies []string, stderr string) {
+func submitTo(t *testing.T, at, client string, words ...string) (replies []string, stderr string) {
 	t.Helper()
-	e, stdout, words := testEnv("HELO client\r\n" + strings.ReplaceAll(client, "\n", "\r\n"))
+	e, stdout, said := testEnv("HELO client\r\n" + strings.ReplaceAll(client, "\n", "\r\n"))
 	e.getenv = func(name string) string { return map[string]string{"MAIL_SMTP": at, "LOGNAME": "carol"}[name] }
-	if code := run(context.Background(), e, []string{"/usr/sbin/sendmail", "-bs"}); code != 0 {
-		t.Errorf("exit %d, want 0; stderr %q", code, words)
+	if code := run(context.Background(), e, append([]string{"/usr/sbin/sendmail", "-bs"}, words...)); code != 0 {
+		t.Errorf("exit %d, want 0; stderr %q", code, said)
 	}
 	reply := ""
 	for line := range strings.Lines(stdout.String()) {
@@ -29,7 +29,7 @@ func submitTo(t *testing.T, at, client string) (replies []string, stderr string)
 	if len(replies) < 2 || !strings.HasPrefix(replies[1], "250 ") {
 		t.Fatalf("replies %q", replies)
 	}
-	return replies[2:], words.String()
+	return replies[2:], said.String()
 }
 
 // classes are the first digits of replies.
@@ -62,7 +62,7 @@ func TestSubmissions(t *testing.T) {
 		{"no recipient is left", at, "MAIL FROM:<a@example.org>\nRCPT TO:<b@@>\nDATA\nRSET\n", "255", 0, nil},
 		{"nobody listens", "smtp+plain://127.0.0.1:9", mail + header + "\nx\n.\nQUIT\n", "22342", 0, []string{"451 4.3.0 127.0.0.1:9: "}},
 		{"no server is known", "", mail + header + "\nx\n.\nQUIT\n", "22342", 0, []string{"451-4.3.0 "}},
-		{"a login is missing", "smtp+plain://" + closed.Addr("smtp"), mail + header + "\nx\n.\nQUIT\n", "22352", 0, []string{"530 5.7.0 log in first"}},
+		{"a login is missing", "smtp+plain://" + closed.Addr("smtp"), mail + header + "\nx\n.\nQUIT\n", "22342", 0, []string{"451-4.3.0 ", "530 5.7.0 log in first"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			before := len(stored(t, srv, "bob", "INBOX"))
@@ -145,6 +145,15 @@ func trySubmit(t *testing.T, scheme string, without []string, f fate) {
 		if class != 2 && !strings.Contains(text, fmt.Sprintf("r%d@m0.test: %d %d.9.%d words", i, class*100+50+i, class, 50+i)) {
 			t.Errorf("%+v: reply %q does not name recipient %d", f, text, i)
 		}
+	}
+}
+
+// TestSubmissions_Verbose shows the conversation with the server on standard error, and not in the replies.
+func TestSubmissions_Verbose(t *testing.T) {
+	at, _ := fateHost(t, "smtp+plain://", nil, []fate{{rcpt: [3]int{5, 5, 5}, data: 3}})
+	replies, stderr := submitTo(t, at, "MAIL FROM:<s0@example.org>\nRCPT TO:<r0@m0.test>\nDATA\n\nx\n.\nQUIT\n", "-v")
+	if len(replies) != 5 || strings.Contains(replies[3], "MAIL FROM") || !strings.Contains(stderr, "C: MAIL FROM:<s0@example.org>") {
+		t.Errorf("replies %q, stderr %q", replies, stderr)
 	}
 }
 

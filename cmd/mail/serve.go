@@ -30,6 +30,7 @@ type serveOptions struct {
 	readyFD                                     int
 	once, allowRemote, allowCleartext           bool
 	lasts                                       time.Duration
+	maxMessage                                  int64
 }
 
 // serveCommand is `mail serve`, which has `mail serve wait` below it.
@@ -93,6 +94,7 @@ func (o *serveOptions) flags() []cli.Flag {
 		str("script", "misbehave as the rules in `FILE` say", &o.script),
 		str("persona", "behave like `NAME`: "+strings.Join(server.Personas(), ", "), &o.persona),
 		many("without", "switch off the extensions in `LIST`: MOVE,PIPELINING,AUTH=PLAIN", &o.without),
+		sizeFlag("max-message", "refuse a message of more than `SIZE`, such as 2G (default: 256M)", &o.maxMessage),
 		&cli.BoolFlag{Name: "allow-remote", Usage: "listen where others than this machine can connect", Destination: &o.allowRemote},
 		&cli.BoolFlag{Name: "allow-cleartext-login", Usage: "take passwords without TLS", Destination: &o.allowCleartext},
 	}
@@ -189,7 +191,7 @@ func (c *call) serveSettings(o *serveOptions) (*server.Options, error) {
 		return nil, usagef("--exec ends with the command: it does not go with --once")
 	}
 	out := &server.Options{
-		Users: users, Domains: o.domains.Value(), AllowRemote: o.allowRemote, AllowCleartextLogin: o.allowCleartext, Log: c.serveLog(),
+		Users: users, Domains: o.domains.Value(), AllowRemote: o.allowRemote, AllowCleartextLogin: o.allowCleartext, MaxMessage: o.maxMessage, Log: c.serveLog(),
 	}
 	for _, list := range o.without.Value() {
 		for _, name := range strings.Split(list, ",") {

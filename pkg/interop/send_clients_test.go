@@ -1,12 +1,14 @@
 package interop
 
 import (
+	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/mail-toolkit/mail/pkg/server"
@@ -270,13 +272,37 @@ print("fine")
 	}
 }
 
+// TestSendmail_Signal ends sendmail -bs while it waits for its client.
+func TestSendmail_Signal(t *testing.T) {
+	m := serveAll(t, nil)
+	cmd := m.command("", m.sendmail(), "-bs")
+	cmd.Stdin = nil
+	in, err := cmd.StdinPipe()
+	require(t, err)
+	out, err := cmd.StdoutPipe()
+	require(t, err)
+	require(t, cmd.Start())
+	greeting, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || !strings.HasPrefix(greeting, "220 ") {
+		t.Errorf("greeting %q, %v", greeting, err)
+	}
+	require(t, cmd.Process.Signal(syscall.SIGTERM))
+	_ = cmd.Wait()
+	_ = in.Close()
+	if code := cmd.ProcessState.ExitCode(); code != 143 {
+		t.Errorf("status %d after SIGTERM, want 143", code)
+	}
+}
+
 // TestSendmail_PHP has PHP's mail() send.
 func TestSendmail_PHP(t *testing.T) {
 	m := serveAll(t, refusing)
 	path := m.sendmail()
 	m.write("text", trickyBody)
 	script := `exit(mail($argv[1], "Betreff", file_get_contents("text"), "From: Alice <alice@example.org>\r\nBcc: dave@example.org", "-fwww@example.org") ? 0 : 1);`
-	send := func(to string) (string, int) { return m.try("", "php", "-n", "-d", "sendmail_path="+path+" -t -i", "-r", script, to) }
+	send := func(to string) (string, int) {
+		return m.try("", "php", "-n", "-d", "sendmail_path="+path+" -t -i", "-r", script, to)
+	}
 	if out, status := send("bob@example.org"); status != 0 {
 		t.Fatalf("status %d\n%s", status, out)
 	}
