@@ -34,6 +34,8 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "put":
 		helperPut(dest)
+	case "batch":
+		helperBatch(dest)
 	case "limit":
 		helperLimit(dest)
 	case "open":
@@ -92,6 +94,28 @@ func helperPut(dest string) {
 	}
 }
 
+// helperBatch is helperPut with batches.
+func helperBatch(dest string) {
+	s, err := OpenSink(dest, SinkOptions{})
+	for err == nil {
+		b := s.Batch()
+		var ids []string
+		for range 1 + rand.IntN(40) {
+			m := summed(1 << rand.IntN(15))
+			err = errors.Join(err, b.Add(context.Background(), strings.NewReader(m), Meta{Flags: []string{`\Seen`}[:rand.IntN(2)]}))
+			ids = append(ids, id(m))
+		}
+		if err == nil {
+			_, err = b.Commit(context.Background())
+		}
+		if err == nil {
+			fmt.Println(strings.Join(ids, "\n"))
+		}
+	}
+	fmt.Fprintln(os.Stderr, "helper:", err)
+	os.Exit(1)
+}
+
 // TestP5_Kill kills a writing process at random moments, over and over. All that
 // it reported is there and whole, nothing else is half there, and the next process
 // goes on.
@@ -100,43 +124,47 @@ func TestP5_Kill(t *testing.T) {
 	if testing.Short() {
 		rounds = 3
 	}
-	for name, k := range kinds(t) {
-		t.Run(name, func(t *testing.T) {
-			reported := map[string]bool{}
-			for range rounds {
-				for _, id := range runKilled(t, k.dest) {
-					reported[id] = true
-				}
-			}
-			put(t, open(t, k.dest, SinkOptions{}), summed(10), Meta{}) // the next run repairs
-			seen := map[string]bool{}
-			for _, wire := range wires(t, k.read()) {
-				if !whole(wire) {
-					t.Errorf("half a message of %d octets: %.40q", len(wire), wire)
-				}
-				if seen[id(wire)] {
-					t.Errorf("message %s twice", id(wire))
-				}
-				seen[id(wire)] = true
-			}
-			for id := range reported {
-				if !seen[id] {
-					t.Errorf("message %s was reported and is lost", id)
-				}
-			}
-			t.Logf("%d reported, %d found", len(reported), len(seen))
-			if len(reported) < rounds {
-				t.Errorf("only %d messages in %d rounds", len(reported), rounds)
-			}
-		})
+	for _, mode := range []string{"put", "batch"} {
+		for name, k := range kinds(t) {
+			t.Run(mode+" "+name, func(t *testing.T) { testKill(t, k, mode, rounds) })
+		}
+	}
+}
+
+func testKill(t *testing.T, k kind, mode string, rounds int) {
+	reported := map[string]bool{}
+	for range rounds {
+		for _, id := range runKilled(t, mode, k.dest) {
+			reported[id] = true
+		}
+	}
+	put(t, open(t, k.dest, SinkOptions{}), summed(10), Meta{}) // the next run repairs
+	seen := map[string]bool{}
+	for _, wire := range wires(t, k.read()) {
+		if !whole(wire) {
+			t.Errorf("half a message of %d octets: %.40q", len(wire), wire)
+		}
+		if seen[id(wire)] {
+			t.Errorf("message %s twice", id(wire))
+		}
+		seen[id(wire)] = true
+	}
+	for id := range reported {
+		if !seen[id] {
+			t.Errorf("message %s was reported and is lost", id)
+		}
+	}
+	t.Logf("%d reported, %d found", len(reported), len(seen))
+	if len(reported) < rounds {
+		t.Errorf("only %d messages in %d rounds", len(reported), rounds)
 	}
 }
 
 // runKilled starts a helper, kills it at a random moment after its first report,
 // and returns what it reported.
-func runKilled(t *testing.T, dest string) []string {
+func runKilled(t *testing.T, mode, dest string) []string {
 	t.Helper()
-	cmd := helper(t, "put", dest)
+	cmd := helper(t, mode, dest)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +201,7 @@ func TestP5_MboxRecover(t *testing.T) {
 	put(t, s, "second\r\nFrom x\r\n", Meta{})
 	after, _ := os.ReadFile(path)
 	j := newJournal(path)
-	if err := j.begin(int64(len(before)), int64(len(after)), after[len(before):min(len(after), len(before)+journalHead)]); err != nil {
+	if err := j.begin(osDisk{}, int64(len(before)), int64(len(after)), after[len(before):min(len(after), len(before)+journalHead)]); err != nil {
 		t.Fatal(err)
 	}
 	record, _ := os.ReadFile(j.path)
@@ -243,8 +271,8 @@ func TestL1_FileSizeLimit(t *testing.T) {
 		if len(got) != 2 || !whole(got[0]) || !whole(got[1]) {
 			t.Errorf("%s: got %d messages, want 2 whole ones", name, len(got))
 		}
-		if strings.Contains(tree(t, k.dest), "tmp") {
-			t.Errorf("%s: temporary file left: %s", name, tree(t, k.dest))
+		if strings.Contains(listing(t, k.dest), "tmp") {
+			t.Errorf("%s: temporary file left: %s", name, listing(t, k.dest))
 		}
 	}
 }
@@ -292,7 +320,7 @@ func TestL1_FullDisk(t *testing.T) {
 		if len(got) != stored {
 			t.Errorf("%s: %d messages there, %d reported", kind, len(got), stored)
 		}
-		if left := tree(t, kind+":"+path); strings.Contains(left, ".tmp") || strings.Contains(left, "/tmp/1") {
+		if left := listing(t, kind+":"+path); strings.Contains(left, ".tmp") || strings.Contains(left, "/tmp/1") {
 			t.Errorf("%s: temporary file left: %s", kind, left)
 		}
 	}

@@ -37,7 +37,7 @@ func newJournal(path string) journal {
 const journalFormat = "%020d %020d %0128x"
 
 // begin records an append.
-func (j *journal) begin(old, end int64, head []byte) error {
+func (j *journal) begin(d disk, old, end int64, head []byte) error {
 	if err := j.open(); err != nil || j.off {
 		return err
 	}
@@ -45,10 +45,14 @@ func (j *journal) begin(old, end int64, head []byte) error {
 	copy(h[:], head)
 	line := fmt.Sprintf(journalFormat, old, end, h)
 	line += fmt.Sprintf(" %08x\n", crc32.ChecksumIEEE([]byte(line)))
-	if _, err := j.f.WriteAt([]byte(line), 0); err != nil {
-		return err
+	_, err := d.writer(j.f).WriteAt([]byte(line), 0)
+	if err == nil {
+		err = d.sync(j.f)
 	}
-	return j.f.Sync()
+	if err != nil {
+		j.end(d)
+	}
+	return err
 }
 
 // open makes the file when it is first needed.
@@ -88,22 +92,22 @@ func (j *journal) open() error {
 
 // end records that nothing is being appended. It need not be durable: the journal
 // of a finished append changes nothing.
-func (j *journal) end() {
+func (j *journal) end(d disk) {
 	if j.f != nil {
-		_ = j.f.Truncate(0) // see above
+		_ = d.truncate(j.f, 0) // see above
 	}
 }
 
 // recover cuts off what an append left that did not finish, and removes the
 // journal that tells of it. The caller holds the lock of the file.
-func (j *journal) recover(f *os.File) error {
+func (j *journal) recover(d disk, f *os.File) error {
 	data, err := readJournal(j.path)
 	if err != nil || len(data) == 0 {
 		return err
 	}
 	// A journal that is torn itself is of an append that had not begun.
 	if old, end, head, ok := parseJournal(data); ok {
-		if err := cutUnfinished(f, old, end, head); err != nil {
+		if err := cutUnfinished(d, f, old, end, head); err != nil {
 			return err
 		}
 	}
@@ -112,7 +116,7 @@ func (j *journal) recover(f *os.File) error {
 
 // cutUnfinished cuts f to old if it ends before end and holds there what head
 // begins with, or nothing but zeros that never became octets.
-func cutUnfinished(f *os.File, old, end int64, head []byte) error {
+func cutUnfinished(d disk, f *os.File, old, end int64, head []byte) error {
 	st, err := f.Stat()
 	if err != nil || st.Size() <= old || st.Size() >= end {
 		return err
@@ -124,10 +128,10 @@ func cutUnfinished(f *os.File, old, end int64, head []byte) error {
 	if !bytes.HasPrefix(head, have) && len(bytes.Trim(have, "\x00")) > 0 {
 		return nil
 	}
-	if err := f.Truncate(old); err != nil {
+	if err := d.truncate(f, old); err != nil {
 		return err
 	}
-	return f.Sync()
+	return d.sync(f)
 }
 
 // readJournal returns what the journal holds, nothing when there is none.

@@ -29,33 +29,31 @@ var maildirFlags = [...]struct {
 // fieldWire in the name of a file says that it holds wire form.
 const fieldWire = ",X=wire"
 
-// maildir is a Maildir as a sink. File names are TIME.Rrandom.HOST,S=SIZE,W=WIRESIZE
+// maildir is a Maildir as a sink. File names are TIME.QnumberRrandom.HOST,S=SIZE,W=WIRESIZE
 // with fieldWire where it applies and ":2,FLAGS" in cur. A message without flags
 // goes to new.
 type maildir struct {
-	path     string
-	root     *os.Root
-	cur, new *os.File // to be synced
-	host     string
+	tree
+	host string
 }
 
 // openMaildir opens path as a Maildir and makes it, or what is missing of it, when
 // the directory is missing or empty. Another directory is refused.
 func openMaildir(path string) (Sink, error) {
-	root, err := openRoot(path)
+	t, err := newTree(path)
 	if err != nil {
 		return nil, err
 	}
-	m := &maildir{path: path, root: root, host: hostName()}
+	m := &maildir{tree: t, host: hostName()}
 	if err := m.prepare(); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
-	cleanTemp(root, "tmp", "", "")
+	cleanTemp(m.root, "tmp", "", "")
 	return m, nil
 }
 
 // prepare makes sure of tmp, new and cur.
-func (m *maildir) prepare() (err error) {
+func (m *maildir) prepare() error {
 	if err := checkMaildir(m.root, m.path); err != nil {
 		return err
 	}
@@ -67,11 +65,10 @@ func (m *maildir) prepare() (err error) {
 			return &Error{Path: m.path, Msg: "not a Maildir: " + sub + " is not a directory"}
 		}
 	}
-	if m.new, err = m.root.Open("new"); err != nil {
+	if err := m.openDir("new"); err != nil {
 		return err
 	}
-	m.cur, err = m.root.Open("cur")
-	return err
+	return m.openDir("cur")
 }
 
 // makeSub is makeDir below the root.
@@ -115,35 +112,32 @@ func checkMaildir(root *os.Root, path string) error {
 
 // Put implements Sink.
 func (m *maildir) Put(ctx context.Context, wire io.Reader, meta Meta) (string, error) {
-	base := uniqueName() + "." + m.host
-	p := placement{root: m.root, temp: filepath.Join("tmp", base), date: meta.Date}
-	write := func(f *os.File) (string, error) {
-		form, stored, facts, err := writeConverted(f, contextReader{ctx, wire})
+	return m.put(m.stage(ctx, wire, meta))
+}
+
+// Batch implements Sink.
+func (m *maildir) Batch() Batch { return newFileBatch(&m.tree, m.stage) }
+
+// stage writes a message to tmp.
+func (m *maildir) stage(ctx context.Context, wire io.Reader, meta Meta) (stagedFile, error) {
+	base := m.name.next() + "." + m.host
+	return m.tree.stage(filepath.Join("tmp", base), meta.Date, func(w io.Writer) (string, int64, error) {
+		form, stored, facts, err := writeConverted(w, contextReader{ctx, wire})
 		if err != nil {
-			return "", err
+			return "", 0, err
 		}
 		name := base + ",S=" + strconv.FormatInt(stored, 10) + ",W=" + strconv.FormatInt(facts.Size, 10) + form
 		if info := flagLetters(meta.Flags); info != "" {
-			return filepath.Join("cur", name+":2,"+info), nil
+			return filepath.Join("cur", name+infoMark+info), facts.Size, nil
 		}
-		return filepath.Join("new", name), nil
-	}
-	final, err := p.put(write, func(final string) *os.File {
-		if strings.HasPrefix(final, "cur") {
-			return m.cur
-		}
-		return m.new
+		return filepath.Join("new", name), facts.Size, nil
 	})
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(m.path, final), nil
 }
 
-// writeConverted writes wire to f in LF form, or in wire form when it has to be,
+// writeConverted writes wire to w in LF form, or in wire form when it has to be,
 // and returns the mark for the name and the octets stored. Which form it is shows
 // only at the end of the message, hence the Spool.
-func writeConverted(f *os.File, wire io.Reader) (mark string, stored int64, facts message.Facts, err error) {
+func writeConverted(w io.Writer, wire io.Reader) (mark string, stored int64, facts message.Facts, err error) {
 	sp, err := NewWireSpool(wire)
 	if err != nil {
 		return "", 0, facts, err
@@ -154,7 +148,7 @@ func writeConverted(f *os.File, wire io.Reader) (mark string, stored int64, fact
 	if !facts.Reversible() {
 		mark, r = fieldWire, sp.Wire()
 	}
-	stored, err = copyTo(f, r) // in chunks of 64 KiB
+	stored, err = copyTo(w, r) // in chunks of 64 KiB
 	return mark, stored, facts, err
 }
 
@@ -169,24 +163,18 @@ func flagLetters(flags []string) string {
 	return string(b)
 }
 
-// lettersFlags is the reverse.
-func lettersFlags(info string) []string {
+// lettersFlags is the reverse, with the keywords of the letters a, b, ….
+func lettersFlags(info string, keywords []string) []string {
 	var flags []string
 	for _, f := range maildirFlags {
 		if strings.IndexByte(info, f.letter) >= 0 {
 			flags = append(flags, f.flag)
 		}
 	}
-	return flags
-}
-
-// Close implements Sink.
-func (m *maildir) Close() error {
-	var errs []error
-	for _, f := range []*os.File{m.cur, m.new} {
-		if f != nil {
-			errs = append(errs, f.Close())
+	for i, word := range keywords {
+		if word != "" && strings.IndexByte(info, 'a'+byte(i)) >= 0 {
+			flags = append(flags, word)
 		}
 	}
-	return errors.Join(append(errs, m.root.Close())...)
+	return flags
 }

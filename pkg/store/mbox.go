@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// lockPause is how long a Put waits between two looks at a lock that another
-// process holds.
-const lockPause = 50 * time.Millisecond
-
-// mbox is an mboxrd file as a sink. Every Put takes a lock (flock), so that
-// several processes may append to one file.
+// mbox is an mboxrd file as a sink. Every Put and Commit takes the locks that mail
+// programs use, fcntl and FILE.lock, so that several may append to one file.
 //
 // Appending is not atomic. What a killed process leaves behind its old end is cut
 // off by the next Put or OpenSink for that file, which learns of it from a
 // journal (see journal). An error is undone at once.
 type mbox struct {
-	path string
+	path string // as the user gave it
+	real string // without symbolic links
+	wait time.Duration
+	disk disk
 	f    *os.File
+	dot  dotLock
 	j    journal
 }
 
@@ -37,8 +37,13 @@ func openMbox(path string) (Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &mbox{path: path, f: f, j: newJournal(path)}
-	if err := m.check(); err != nil {
+	m := &mbox{path: path, wait: lockWait, disk: osDisk{}, f: f}
+	if m.real, err = filepath.EvalSymlinks(path); err == nil {
+		m.dot = dotLock{path: m.real + ".lock"}
+		m.j = newJournal(m.real)
+		err = m.check()
+	}
+	if err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
@@ -61,6 +66,14 @@ func createMbox(path string) (*os.File, error) {
 
 // check refuses what is no regular file or no mbox, and recovers.
 func (m *mbox) check() error {
+	if err := m.looksRight(); err != nil {
+		return err
+	}
+	return m.locked(context.Background(), func() error { return m.j.recover(m.disk, m.f) })
+}
+
+// looksRight refuses what is no regular file or no mbox.
+func (m *mbox) looksRight() error {
 	st, err := m.f.Stat()
 	if err != nil {
 		return err
@@ -72,25 +85,69 @@ func (m *mbox) check() error {
 	if n, _ := m.f.ReadAt(start[:], 0); n > 0 && string(start[:n]) != "From " {
 		return &Error{Path: m.path, Msg: `not an mbox (does not begin with "From ")`}
 	}
-	return m.locked(context.Background(), func() error { return m.j.recover(m.f) })
+	return nil
 }
 
-// locked calls do while holding the lock.
+// locked calls do while holding the locks.
 func (m *mbox) locked(ctx context.Context, do func() error) error {
-	for {
-		ok, err := tryLock(m.f)
-		if err != nil {
-			return err
-		}
-		if ok {
-			return errors.Join(do(), unlock(m.f))
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(lockPause):
-		}
+	err := retryLock(ctx, m.path, m.wait, m.tryLocks)
+	if err != nil {
+		return err
 	}
+	return errors.Join(do(), m.dot.release(), unlock(m.f))
+}
+
+// tryLocks takes both locks or none, of the file that has the name now: another
+// program may have put a new one in its place.
+func (m *mbox) tryLocks() (ok bool, holder string, err error) {
+	if err := m.reopen(); err != nil {
+		return false, "", err
+	}
+	if ok, err := tryLock(m.f, true); !ok || err != nil {
+		return false, "", err
+	}
+	ok, holder, err = m.dot.try(m.f)
+	if ok && err == nil {
+		if same, err := m.current(); same || err != nil {
+			return true, "", err
+		}
+		ok = false
+		err = m.dot.release()
+	}
+	if !ok || err != nil {
+		err = errors.Join(err, unlock(m.f))
+	}
+	return ok, holder, err
+}
+
+// current reports whether the open file still has its name.
+func (m *mbox) current() (bool, error) {
+	now, err := os.Stat(m.real)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	mine, err := m.f.Stat()
+	return err == nil && os.SameFile(now, mine), err
+}
+
+// reopen opens the file that has the name now.
+func (m *mbox) reopen() error {
+	if same, err := m.current(); same || err != nil {
+		return err
+	}
+	f, err := os.OpenFile(m.real, os.O_RDWR|nonBlock, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = createMbox(m.real)
+	}
+	if err != nil {
+		return err
+	}
+	old := m.f
+	m.f = f
+	return errors.Join(old.Close(), m.looksRight())
 }
 
 // Put implements Sink.
@@ -103,55 +160,66 @@ func (m *mbox) Put(ctx context.Context, wire io.Reader, meta Meta) (name string,
 	if meta.Date.IsZero() {
 		meta.Date = time.Now() // the same for both passes of append
 	}
-	err = m.locked(ctx, func() (err error) {
-		if err := m.j.recover(m.f); err != nil {
-			return err
-		}
-		name, err = m.append(ctx, sp, meta)
-		return err
-	})
-	return name, err
+	write := func(w io.Writer) error { return writeMbox(w, sp, meta, false) }
+	plan := planWriter{}
+	if err := write(&plan); err != nil {
+		return "", err
+	}
+	at, err := m.append(ctx, plan, write)
+	if err != nil {
+		return "", err
+	}
+	return m.name(at), nil
 }
 
-// append writes sp behind the end of the file, which it restores after an error.
-func (m *mbox) append(ctx context.Context, sp *Spool, meta Meta) (string, error) {
-	old, pad, err := m.end()
-	if err != nil {
-		return "", err
-	}
-	plan := planWriter{}
-	if err := writeMbox(&plan, sp, meta, false); err != nil {
-		return "", err
-	}
-	head := append([]byte(pad), plan.head...)
-	if err := m.j.begin(old, old+int64(len(pad))+plan.n, head); err != nil {
-		return "", err
-	}
-	err = buffered(io.NewOffsetWriter(m.f, old), func(w *bufio.Writer) error {
-		if _, err := w.WriteString(pad); err != nil {
+// Batch implements Sink.
+func (m *mbox) Batch() Batch { return &mboxBatch{m: m} }
+
+// name is the name of the message at an offset.
+func (m *mbox) name(at int64) string { return m.path + "@" + strconv.FormatInt(at, 10) }
+
+// append writes what plan knows of behind the end of the file, and returns where
+// that begins. After an error the file is as it was.
+func (m *mbox) append(ctx context.Context, plan planWriter, write func(w io.Writer) error) (at int64, err error) {
+	err = m.locked(ctx, func() error {
+		if err := m.j.recover(m.disk, m.f); err != nil {
 			return err
 		}
-		return writeMbox(contextWriter{ctx, w}, sp, meta, false)
+		old, pad, err := m.end()
+		if err != nil {
+			return err
+		}
+		at = old + int64(len(pad))
+		if err := m.j.begin(m.disk, old, at+plan.n, append([]byte(pad), plan.head...)); err != nil {
+			return err
+		}
+		err = buffered(io.NewOffsetWriter(m.disk.writer(m.f), old), func(w *bufio.Writer) error {
+			if _, err := w.WriteString(pad); err != nil {
+				return err
+			}
+			return write(contextWriter{ctx, w})
+		})
+		if err == nil {
+			err = m.disk.sync(m.f)
+		}
+		if err != nil {
+			return errors.Join(err, m.cut(old))
+		}
+		m.j.end(m.disk)
+		return nil
 	})
-	if err == nil {
-		err = m.f.Sync()
-	}
-	if err != nil {
-		return "", errors.Join(err, m.cut(old))
-	}
-	m.j.end()
-	return m.path + "@" + strconv.FormatInt(old+int64(len(pad)), 10), nil
+	return at, err
 }
 
 // cut takes back what was appended after old.
 func (m *mbox) cut(old int64) error {
-	if err := m.f.Truncate(old); err != nil {
+	if err := m.disk.truncate(m.f, old); err != nil {
 		return err // the journal stays, the next run cuts
 	}
-	if err := m.f.Sync(); err != nil {
+	if err := m.disk.sync(m.f); err != nil {
 		return err
 	}
-	m.j.end()
+	m.j.end(m.disk)
 	return nil
 }
 
@@ -178,7 +246,7 @@ func (m *mbox) end() (size int64, pad string, err error) {
 
 // Close implements Sink.
 func (m *mbox) Close() error {
-	if ok, err := tryLock(m.f); ok && err == nil {
+	if ok, err := tryLock(m.f, true); ok && err == nil {
 		m.j.remove() // closing the file drops the lock
 	}
 	return errors.Join(m.j.close(), m.f.Close())

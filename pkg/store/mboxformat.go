@@ -3,108 +3,8 @@ package store
 import (
 	"bytes"
 	"io"
-	"strings"
 	"time"
 )
-
-// fromLine is the line that begins a message in an mbox.
-type fromLine struct {
-	sender string
-	date   time.Time
-	wire   bool // the message stands in wire form
-	noEOL  bool // its last line end is not part of it
-}
-
-const (
-	asctime   = "Mon Jan _2 15:04:05 2006"
-	wordWire  = "wire"
-	wordNoEOL = "noeol"
-	noSender  = "MAILER-DAEMON"
-	maxSender = 320
-)
-
-// String returns the line with its LF. A sender that could be taken for something
-// else is made harmless.
-func (f fromLine) String() string {
-	sender := strings.Map(func(r rune) rune {
-		if r <= ' ' || r >= 0x7f {
-			return '-'
-		}
-		return r
-	}, f.sender)
-	if sender == "" {
-		sender = noSender
-	}
-	line := "From " + sender[:min(len(sender), maxSender)] + " " + f.date.UTC().Format(asctime)
-	if f.noEOL {
-		line += " " + wordNoEOL
-	}
-	if f.wire {
-		line += " " + wordWire
-	}
-	return line + "\n"
-}
-
-// parseFromLine reads a "From " line without its line end. ok is false when it
-// does not have the looks of one: a date of asctime's kind must be in it.
-func parseFromLine(line []byte) (f fromLine, ok bool) {
-	rest, ok := bytes.CutPrefix(line, []byte("From "))
-	if !ok || len(rest) > 2*maxSender+100 {
-		return f, false
-	}
-	words := strings.Fields(string(rest))
-	if n := len(words); n > 0 && words[n-1] == wordWire {
-		f.wire = true
-		words = words[:n-1]
-	}
-	if n := len(words); n > 0 && words[n-1] == wordNoEOL {
-		f.noEOL = true
-		words = words[:n-1]
-	}
-	for i, w := range words {
-		if !isClock(w) || i < 2 {
-			continue
-		}
-		if i > 3 && words[0] != noSender {
-			f.sender = words[0]
-		}
-		if f.date, ok = fromDate(words[i-2], words[i-1], w, words[i+1:]); ok {
-			return f, true
-		}
-		return f, hasYear(words) // some other order: no date, but a separator
-	}
-	return f, false
-}
-
-// hasYear reports a word of four digits.
-func hasYear(words []string) bool {
-	for _, w := range words {
-		if len(w) == 4 && strings.Trim(w, "0123456789") == "" {
-			return true
-		}
-	}
-	return false
-}
-
-// isClock reports hh:mm or hh:mm:ss.
-func isClock(w string) bool {
-	return (len(w) == 5 || len(w) == 8) && w[2] == ':' && strings.Trim(w, "0123456789:") == ""
-}
-
-// fromDate reads "Jan 2 15:04:05 2006", where words in use (a zone) may stand
-// before or after the year.
-func fromDate(month, day, clock string, rest []string) (time.Time, bool) {
-	if len(clock) == 5 {
-		clock += ":00"
-	}
-	for _, w := range rest[:min(len(rest), 3)] {
-		t, err := time.Parse("Jan 2 15:04:05 2006", month+" "+day+" "+clock+" "+w)
-		if err == nil {
-			return t, true
-		}
-	}
-	return time.Time{}, false
-}
 
 var fromWord = []byte("From ")
 
@@ -173,7 +73,7 @@ func onlyQuotes(p []byte, start bool) bool {
 
 // writeMbox writes s as one message of an mbox.
 func writeMbox(w io.Writer, s *Spool, m Meta, crlf bool) error {
-	f := fromLine{sender: m.From, date: m.Date, wire: crlf || !s.Facts().Reversible()}
+	f := fromLine{sender: m.From, date: m.Date, flags: m.Flags, wire: crlf || !s.Facts().Reversible()}
 	if f.date.IsZero() {
 		f.date = time.Now()
 	}

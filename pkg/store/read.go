@@ -2,13 +2,13 @@ package store
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"io"
 	"iter"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -16,7 +16,9 @@ import (
 type Message struct {
 	*Spool
 	Meta Meta   // date, flags and sender as far as the source has them
-	Path string // file it was read from, "" for a stream
+	Path string // file it was read from, as Sink.Put names it; "" for a stream
+
+	offset int64 // of its "From " line
 }
 
 // ReadStream reads what stands on standard input: one plain message, or an mboxrd
@@ -60,242 +62,11 @@ func yieldOne(yield func(*Message, error) bool, r io.Reader) {
 	yield(&Message{Spool: sp}, nil)
 }
 
-// ReadMbox reads the messages of an mbox, of which the first line begins with
-// "From ". A later line that does begins a message only if it holds a date, as
-// such lines do; so an mbox without stuffing comes apart where it should in most
-// cases. Messages are valid as with ReadStream.
-func ReadMbox(r io.Reader) iter.Seq2[*Message, error] {
-	return func(yield func(*Message, error) bool) { readMbox(r, yield) }
-}
-
-func readMbox(r io.Reader, yield func(*Message, error) bool) {
-	m := mboxReader{r: bufio.NewReaderSize(r, 64<<10)}
-	for {
-		msg, err := m.next()
-		if err == io.EOF {
-			return
-		}
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		more := yield(msg, nil)
-		if err := msg.Close(); err != nil && more {
-			yield(nil, err)
-			return
-		}
-		if !more {
-			return
-		}
-	}
-}
-
-// mboxReader cuts an mbox into messages.
-type mboxReader struct {
-	r       *bufio.Reader
-	started bool
-	from    fromLine // of the next message
-	done    bool
-}
-
-// next returns the next message, or io.EOF.
-func (m *mboxReader) next() (*Message, error) {
-	if !m.started {
-		m.started = true
-		if err := m.first(); err != nil {
-			return nil, err
-		}
-	}
-	if m.done {
-		return nil, io.EOF
-	}
-	from := m.from
-	w := newSpoolWriter()
-	if err := m.copyMessage(w); err != nil {
-		w.discard()
-		return nil, err
-	}
-	if from.noEOL {
-		if err := w.dropLF(); err != nil {
-			w.discard()
-			return nil, err
-		}
-	}
-	sp, err := w.spool(from.wire)
-	if err != nil {
-		return nil, err
-	}
-	return &Message{Spool: sp, Meta: Meta{Date: from.date, From: from.sender}}, nil
-}
-
-// first reads the first "From " line, of which the looks do not matter. Blank
-// lines may stand in front of it.
-func (m *mboxReader) first() error {
-	for {
-		line, err := m.r.ReadSlice('\n')
-		if len(line) == 0 || errors.Is(err, bufio.ErrBufferFull) || err != nil && err != io.EOF {
-			return errors.Join(err, notMboxIf(errors.Is(err, bufio.ErrBufferFull)))
-		}
-		line = bytes.TrimRight(line, "\r\n")
-		if len(line) == 0 {
-			continue
-		}
-		if !bytes.HasPrefix(line, fromWord) {
-			return &Error{Path: "mbox", Msg: `does not begin with "From "`}
-		}
-		m.from, _ = parseFromLine(line)
-		return nil
-	}
-}
-
-func notMboxIf(bad bool) error {
-	if bad {
-		return &Error{Path: "mbox", Msg: `does not begin with "From "`}
-	}
-	return nil
-}
-
-// copyMessage copies lines to w up to the next "From " line, unstuffed and without
-// the blank line before that.
-func (m *mboxReader) copyMessage(w io.Writer) error {
-	u := unstuffer{w: w}
-	blank := []byte(nil) // a blank line that may be the separator
-	start := true
-	for {
-		if start && len(blank) == 0 {
-			if err := m.copyPlain(w); err != nil {
-				return err
-			}
-		}
-		piece, err := m.r.ReadSlice('\n')
-		if err != nil && err != io.EOF && !errors.Is(err, bufio.ErrBufferFull) {
-			return err
-		}
-		if len(piece) == 0 { // end of input
-			m.done = true
-			return u.close()
-		}
-		if start && piece[0] == 'F' {
-			if from, ok := parseFromLine(bytes.TrimRight(piece, "\r\n")); ok {
-				m.from = from
-				return u.close()
-			}
-		}
-		if len(blank) > 0 {
-			if _, err := w.Write(blank); err != nil {
-				return err
-			}
-			blank = nil
-		}
-		if start && isBlank(piece) {
-			blank = blankLine(piece)
-			continue
-		}
-		if err := u.piece(piece, start, m.r); err != nil {
-			return err
-		}
-		start = piece[len(piece)-1] == '\n'
-	}
-}
-
-// copyPlain copies the lines in the buffer up to the first that needs a look, all
-// in one.
-func (m *mboxReader) copyPlain(w io.Writer) error {
-	p, _ := m.r.Peek(m.r.Buffered()) // cannot fail for what is there
-	n := 0
-	for n < len(p) {
-		if c := p[n]; c == 'F' || c == '>' || c == '\n' || c == '\r' {
-			break
-		}
-		i := bytes.IndexByte(p[n:], '\n')
-		if i < 0 {
-			break
-		}
-		n += i + 1
-	}
-	if n == 0 {
-		return nil
-	}
-	if _, err := w.Write(p[:n]); err != nil {
-		return err
-	}
-	_, err := m.r.Discard(n)
-	return err
-}
-
-func isBlank(line []byte) bool { return string(line) == "\n" || string(line) == "\r\n" }
-
-func blankLine(line []byte) []byte {
-	if len(line) == 1 {
-		return []byte{'\n'}
-	}
-	return []byte{'\r', '\n'}
-}
-
-// unstuffer takes one ">" out of every line that matches "^>+From ". Lines come
-// in pieces when they are long; one ">" waits until it is known what follows.
-type unstuffer struct {
-	w    io.Writer
-	run  bool // nothing but ">" since the line start
-	held bool // one ">" was kept back
-}
-
-// piece takes a line or a part of it, r holds what follows. piece is not valid
-// any more when r is looked at, hence the order here.
-func (u *unstuffer) piece(piece []byte, start bool, r *bufio.Reader) error {
-	if start {
-		u.run = true
-	}
-	if !u.run {
-		_, err := u.w.Write(piece)
-		return err
-	}
-	quotes := len(piece) - len(bytes.TrimLeft(piece, ">"))
-	if quotes == len(piece) { // the run goes on behind this piece
-		if u.held {
-			if _, err := u.w.Write(piece[:1]); err != nil {
-				return err
-			}
-		}
-		u.held = true
-		_, err := u.w.Write(piece[1:])
-		return err
-	}
-	u.run = false
-	rest := piece[quotes:]
-	stuffed := bytes.HasPrefix(rest, fromWord)
-	if !stuffed && len(rest) < len(fromWord) && bytes.HasPrefix(fromWord, rest) {
-		// "From " is cut by the end of the piece.
-		saved := append([]byte(nil), piece...)
-		next, _ := r.Peek(len(fromWord) - len(rest))
-		stuffed = string(saved[quotes:])+string(next) == string(fromWord)
-		piece = saved
-	}
-	if stuffed && !u.held && quotes > 0 {
-		piece = piece[1:]
-	} else if u.held && !stuffed {
-		if _, err := u.w.Write([]byte{'>'}); err != nil {
-			return err
-		}
-	}
-	u.held = false
-	_, err := u.w.Write(piece)
-	return err
-}
-
-// close writes what was kept back at the end of input.
-func (u *unstuffer) close() error {
-	if !u.held {
-		return nil
-	}
-	u.held = false
-	_, err := u.w.Write([]byte{'>'})
-	return err
-}
-
 // ReadMaildir reads the messages in new and cur of a Maildir in the order of their
-// names. Symbolic links and what is no regular file are left out. Messages are
-// valid as with ReadStream; one that goes away meanwhile is skipped.
+// names. Keywords are those that dovecot-keywords names. Symbolic links and what is
+// no regular file are left out. Messages are valid as with ReadStream; one that is
+// renamed meanwhile, because its flags change, is found again, and one that goes
+// away is skipped.
 func ReadMaildir(dir string) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
 		root, err := os.OpenRoot(dir)
@@ -304,20 +75,31 @@ func ReadMaildir(dir string) iter.Seq2[*Message, error] {
 			return
 		}
 		defer root.Close()
-		var paths []string
-		for _, sub := range []string{"new", "cur"} {
-			names, err := listDir(root, sub)
-			if err != nil {
-				yield(nil, err)
+		paths, err := listMaildir(root)
+		if err == nil {
+			f := files{root: root, dir: dir}
+			f.keywords, err = readKeywords(root)
+			if err == nil {
+				f.read(paths, yield)
 				return
 			}
-			paths = append(paths, names...)
 		}
-		slices.SortFunc(paths, func(a, b string) int {
-			return strings.Compare(filepath.Base(a), filepath.Base(b))
-		})
-		readFiles(root, dir, paths, yield)
+		yield(nil, err)
 	}
+}
+
+// listMaildir returns the paths in new and cur.
+func listMaildir(root *os.Root) ([]string, error) {
+	var paths []string
+	for _, sub := range maildirSubs[1:] {
+		names, err := listDir(root, sub)
+		if err != nil {
+			return nil, err
+		}
+		paths = append(paths, names...)
+	}
+	slices.SortFunc(paths, func(a, b string) int { return strings.Compare(filepath.Base(a), filepath.Base(b)) })
+	return paths, nil
 }
 
 // ReadEML reads the messages of a folder of .eml files in the order of their
@@ -335,9 +117,9 @@ func ReadEML(dir string) iter.Seq2[*Message, error] {
 			yield(nil, err)
 			return
 		}
-		names = slices.DeleteFunc(names, func(n string) bool { return !strings.EqualFold(filepath.Ext(n), emlSuffix) })
+		names = slices.DeleteFunc(names, func(n string) bool { return !isEML(n) })
 		slices.Sort(names)
-		readFiles(root, dir, names, yield)
+		files{root: root, dir: dir}.read(names, yield)
 	}
 }
 
@@ -361,14 +143,23 @@ func listDir(root *os.Root, sub string) ([]string, error) {
 	return paths, nil
 }
 
-func readFiles(root *os.Root, dir string, paths []string, yield func(*Message, error) bool) {
+// files reads messages that have files of their own.
+type files struct {
+	root     *os.Root
+	dir      string
+	keywords []string          // of the letters a, b, … in names
+	moved    map[string]string // where the files of a Maildir are now, by what stays of their names
+}
+
+// read reads the files with those paths.
+func (l files) read(paths []string, yield func(*Message, error) bool) {
 	for _, path := range paths {
-		f, err := root.OpenFile(path, os.O_RDONLY|noFollow|nonBlock, 0)
+		f, path, err := l.open(path)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			if st, lerr := root.Lstat(path); lerr == nil && !st.Mode().IsRegular() {
+			if st, lerr := l.root.Lstat(path); lerr == nil && !st.Mode().IsRegular() {
 				continue
 			}
 			yield(nil, err)
@@ -379,7 +170,7 @@ func readFiles(root *os.Root, dir string, paths []string, yield func(*Message, e
 			_ = f.Close() // a directory or device, not read
 			continue
 		}
-		more := err == nil && yieldFile(f, st, filepath.Join(dir, path), yield)
+		more := err == nil && l.yield(f, st, path, yield)
 		_ = f.Close() // only read from
 		if err != nil {
 			yield(nil, err)
@@ -390,9 +181,48 @@ func readFiles(root *os.Root, dir string, paths []string, yield func(*Message, e
 	}
 }
 
-// yieldFile gives out the message in f.
-func yieldFile(f *os.File, st os.FileInfo, path string, yield func(*Message, error) bool) bool {
-	base, info, _ := strings.Cut(filepath.Base(path), ":2,")
+// open opens a file, under its new name if it has one.
+func (l *files) open(path string) (*os.File, string, error) {
+	f, err := l.root.OpenFile(path, os.O_RDONLY|noFollow|nonBlock, 0)
+	if !errors.Is(err, os.ErrNotExist) || filepath.Dir(path) == "." {
+		return f, path, err
+	}
+	base, _ := cutInfo(path)
+	for range 3 { // it may be renamed again
+		if now, ok := l.moved[base]; ok {
+			if f, err = l.root.OpenFile(now, os.O_RDONLY|noFollow|nonBlock, 0); !errors.Is(err, os.ErrNotExist) {
+				return f, now, err
+			}
+		}
+		paths, lerr := listMaildir(l.root)
+		if lerr != nil {
+			return nil, path, lerr
+		}
+		l.moved = make(map[string]string, len(paths))
+		for _, p := range paths {
+			b, _ := cutInfo(p)
+			l.moved[b] = p
+		}
+		if _, ok := l.moved[base]; !ok {
+			break
+		}
+	}
+	return nil, path, err
+}
+
+// cutInfo cuts the last element of a path into what stays and the flags. Systems
+// that cannot have a colon there have another mark.
+func cutInfo(path string) (base, info string) {
+	base = filepath.Base(path)
+	if i := strings.LastIndex(base, "2,"); i > 0 && strings.IndexByte(":;!", base[i-1]) >= 0 {
+		return base[:i-1], base[i+2:]
+	}
+	return base, ""
+}
+
+// yield gives out the message in f.
+func (l *files) yield(f *os.File, st os.FileInfo, path string, yield func(*Message, error) bool) bool {
+	base, info := cutInfo(path)
 	wire := slices.Contains(strings.Split(strings.TrimSuffix(base, emlSuffix), ","), fieldWire[1:])
 	sp, err := newSpool(f, wire)
 	if err != nil {
@@ -400,6 +230,38 @@ func yieldFile(f *os.File, st os.FileInfo, path string, yield func(*Message, err
 		return false
 	}
 	defer sp.Close()
-	m := Meta{Date: st.ModTime(), Flags: lettersFlags(info)}
-	return yield(&Message{Spool: sp, Meta: m, Path: path}, nil)
+	m := Meta{Date: st.ModTime(), Flags: lettersFlags(info, l.keywords)}
+	return yield(&Message{Spool: sp, Meta: m, Path: filepath.Join(l.dir, path)}, nil)
+}
+
+// Caps on keywords.
+const (
+	maxKeywords     = 26 // a letter each
+	maxKeyword      = 200
+	maxKeywordsFile = 64 << 10
+)
+
+// readKeywords reads the file in which Dovecot says what the letters a to z in names
+// stand for: "NUMBER KEYWORD" lines, numbers from 0. It may be missing.
+func readKeywords(root *os.Root) ([]string, error) {
+	f, err := root.OpenFile("dovecot-keywords", os.O_RDONLY|noFollow|nonBlock, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxKeywordsFile))
+	keywords := make([]string, maxKeywords)
+	for line := range strings.Lines(string(data)) {
+		number, word, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
+		if n, err := strconv.Atoi(number); err == nil && n >= 0 && n < maxKeywords && len(word) <= maxKeyword {
+			keywords[n] = word
+		}
+	}
+	return keywords, err
 }

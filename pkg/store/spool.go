@@ -297,15 +297,29 @@ func (w *spoolWriter) spool(wire bool) (*Spool, error) {
 		}
 		s.at, s.file, s.temp = w.file, w.file, w.temp
 	}
-	w.mem = nil
+	w.box, w.mem = nil, nil
 	if err := s.scan(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
+// source gives access to what was written. The writer must not be used after it,
+// but for discard.
+func (w *spoolWriter) source() (io.ReaderAt, error) {
+	if w.file == nil {
+		return bytes.NewReader(w.mem), nil
+	}
+	return w.file, w.flush()
+}
+
 // discard drops what was written.
 func (w *spoolWriter) discard() {
+	if w.box != nil {
+		w.box.b = w.mem[:0]
+		memories.Put(w.box)
+		w.box, w.mem = nil, nil
+	}
 	if w.file != nil {
 		_ = w.file.Close() // nothing in it is wanted
 		_ = dropName(w.temp)

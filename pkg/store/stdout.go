@@ -19,27 +19,38 @@ type stdoutSink struct {
 // Put implements Sink. All of the message is there before its first octet goes
 // out, and a file is synced.
 func (s *stdoutSink) Put(ctx context.Context, wire io.Reader, m Meta) (string, error) {
+	if _, err := s.put(ctx, wire, m); err != nil {
+		return "", err
+	}
+	return "-", s.sync()
+}
+
+// Batch implements Sink.
+func (s *stdoutSink) Batch() Batch { return &stdoutBatch{s: s} }
+
+// put writes a message and returns its octets in wire form.
+func (s *stdoutSink) put(ctx context.Context, wire io.Reader, m Meta) (int64, error) {
 	if s.err != nil {
-		return "", s.err
+		return 0, s.err
 	}
 	if s.done && !s.o.Many {
-		return "", errors.New("more than one message for a plain output")
+		return 0, errors.New("more than one message for a plain output")
 	}
 	sp, err := NewWireSpool(contextReader{ctx, wire})
 	if err != nil {
-		return "", err
+		return 0, err
 	}
 	defer sp.Close()
 	s.done = true
-	if err := s.write(sp, m); err != nil {
-		s.err = err
-		return "", err
-	}
-	return "-", nil
+	s.err = s.write(sp, m)
+	return sp.WireSize(), s.err
 }
 
 func (s *stdoutSink) write(sp *Spool, m Meta) error {
-	err := buffered(s.w, func(w *bufio.Writer) (err error) {
+	if !s.o.Flags {
+		m.Flags = nil
+	}
+	return buffered(s.w, func(w *bufio.Writer) (err error) {
 		switch {
 		case s.o.Many:
 			err = writeMbox(w, sp, m, s.o.CRLF)
@@ -50,15 +61,18 @@ func (s *stdoutSink) write(sp *Spool, m Meta) error {
 		}
 		return err
 	})
-	if err != nil {
-		return err
+}
+
+// sync makes a file durable.
+func (s *stdoutSink) sync() error {
+	f, ok := s.w.(*os.File)
+	if !ok || s.err != nil {
+		return s.err
 	}
-	if f, ok := s.w.(*os.File); ok {
-		if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
-			return f.Sync()
-		}
+	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
+		s.err = f.Sync()
 	}
-	return nil
+	return s.err
 }
 
 // Close implements Sink.

@@ -14,12 +14,17 @@
 // line ends in the word "noeol" (before "wire" if both are there), and the line
 // end before the separating blank line is not part of the message.
 //
+// An mbox has the flags of a message in its "From " line too, as a word like
+// "flags=\Seen,work". When an mbox of another program is read, they are those of
+// the fields Status, X-Status and X-Keywords.
+//
 // An mbox is of the mboxrd kind: every line of a message that matches "^>*From "
 // gets one more ">" in front, and loses it again when read.
 //
 // Writing is durable: when Put returns, the message is on disk under its final
-// name, and a message that could not be written whole is nowhere. Files are made
-// with mode 0600, directories with 0700, whatever the umask is.
+// name, and a message that could not be written whole is nowhere. A Batch does
+// that for many messages at once. Files are made with mode 0600, directories with
+// 0700, whatever the umask is.
 package store
 
 import (
@@ -46,6 +51,8 @@ type Sink interface {
 	// disk or of ctx, nothing of the message is left behind; on stdout a part of it
 	// may have been written if writing itself failed.
 	Put(ctx context.Context, wire io.Reader, m Meta) (name string, err error)
+	// Batch begins a batch.
+	Batch() Batch
 	// Close releases the sink. It does not close the writer of SinkOptions.
 	Close() error
 }
@@ -55,6 +62,7 @@ type SinkOptions struct {
 	Stdout io.Writer // where "-" writes to
 	CRLF   bool      // "-": wire form
 	Many   bool      // "-": an mboxrd stream rather than one plain message
+	Flags  bool      // "-": with flags in the "From " lines of a stream, as an mbox has them
 }
 
 // Error says that a destination or a source is not what it is said to be.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,16 +23,15 @@ import (
 
 var when = time.Date(2024, 2, 3, 4, 5, 6, 0, time.UTC)
 
-// kinds are all sinks with the reader that takes back what they wrote.
-func kinds(t testing.TB) map[string]struct {
+// kind is a sink and the reader of what it wrote.
+type kind struct {
 	dest string
 	read func() iter.Seq2[*Message, error]
-} {
+}
+
+// kinds are all sinks with the reader that takes back what they wrote.
+func kinds(t testing.TB) map[string]kind {
 	dir := memoryDir(t)
-	type kind = struct {
-		dest string
-		read func() iter.Seq2[*Message, error]
-	}
 	return map[string]kind{
 		"maildir": {"maildir:" + filepath.Join(dir, "md"), func() iter.Seq2[*Message, error] { return ReadMaildir(filepath.Join(dir, "md")) }},
 		"eml":     {"eml:" + filepath.Join(dir, "eml"), func() iter.Seq2[*Message, error] { return ReadEML(filepath.Join(dir, "eml")) }},
@@ -216,11 +216,12 @@ func TestStdout(t *testing.T) {
 		{"many", "a: b\r\n\r\nFrom c\r\n>From d", SinkOptions{Many: true}, "From x@y Sat Feb  3 04:05:06 2024 noeol\na: b\n\n>From c\n>>From d\n\n"},
 		{"many, bare CR", "a\rb\r\n", SinkOptions{Many: true}, "From x@y Sat Feb  3 04:05:06 2024 wire\na\rb\r\n\n"},
 		{"many CRLF", "a\r\n", SinkOptions{Many: true, CRLF: true}, "From x@y Sat Feb  3 04:05:06 2024 wire\na\r\n\n"},
+		{"many, flags", "a\r\n", SinkOptions{Many: true, Flags: true}, "From x@y Sat Feb  3 04:05:06 2024 flags=\\Seen,work\na\n\n"},
 	}
 	for _, tt := range tests {
 		var out bytes.Buffer
 		tt.o.Stdout = &out
-		put(t, open(t, "-", tt.o), tt.wire, Meta{Date: when, From: "x@y"})
+		put(t, open(t, "-", tt.o), tt.wire, Meta{Date: when, From: "x@y", Flags: []string{`\Seen`, "work", "no word", "a,b"}})
 		if got := out.String(); got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
@@ -271,6 +272,15 @@ func TestReadStream(t *testing.T) {
 			if got := wires(t, ReadStream(r)); !slices.Equal(got, tt.want) {
 				t.Errorf("%s, %s: got %q, want %q", tt.name, name, got, tt.want)
 			}
+		}
+	}
+}
+
+// TestReadMboxEmpty: an mbox without messages is no error.
+func TestReadMboxEmpty(t *testing.T) {
+	for _, in := range []string{"", "\n", "\n\n"} {
+		if got := wires(t, ReadMbox(strings.NewReader(in))); len(got) > 0 {
+			t.Errorf("%q: got %q, want nothing", in, got)
 		}
 	}
 }
@@ -455,7 +465,7 @@ func TestL1_PutErrors(t *testing.T) {
 	for name, k := range kinds(t) {
 		s := open(t, k.dest, SinkOptions{})
 		put(t, s, "first\r\n", Meta{})
-		before := tree(t, k.dest)
+		before := listing(t, k.dest)
 		canceled, cancel := context.WithCancel(context.Background())
 		cancel()
 		for _, n := range []int{0, 1, 1000, 70000, spoolMemory + 1} {
@@ -467,7 +477,7 @@ func TestL1_PutErrors(t *testing.T) {
 				t.Errorf("%s: canceled: got %v", name, err)
 			}
 		}
-		if after := tree(t, k.dest); after != before {
+		if after := listing(t, k.dest); after != before {
 			t.Errorf("%s: left behind: %s\nbefore: %s", name, after, before)
 		}
 		put(t, s, "last\r\n", Meta{})
@@ -475,9 +485,9 @@ func TestL1_PutErrors(t *testing.T) {
 	}
 }
 
-// tree lists all files beside and below a destination with their sizes, but for
+// listing lists all files beside and below a destination with their sizes, but for
 // an empty journal.
-func tree(t testing.TB, dest string) string {
+func listing(t testing.TB, dest string) string {
 	var b strings.Builder
 	path := strings.SplitN(dest, ":", 2)[1]
 	root := path
@@ -514,7 +524,12 @@ func TestMboxAppendsToOthers(t *testing.T) {
 		if err := os.WriteFile(path, []byte(in), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		put(t, open(t, "mbox:"+path, SinkOptions{}), "new\r\n", Meta{})
+		name := put(t, open(t, "mbox:"+path, SinkOptions{}), "new\r\n", Meta{})
+		if at, _ := strconv.Atoi(strings.TrimPrefix(name, path+"@")); at < len(in) || at > len(in)+2 {
+			t.Errorf("%q: got name %q", in, name)
+		} else if got := readNamed(t, name); got != "new\r\n" {
+			t.Errorf("%q: at %q is %q", in, name, got)
+		}
 		data, _ := os.ReadFile(path)
 		if got := wires(t, ReadMbox(bytes.NewReader(data))); !slices.Equal(got, want) || !bytes.HasPrefix(data, []byte(in)) {
 			t.Errorf("%q: got %q, want %q", in, got, want)
@@ -544,7 +559,7 @@ func TestMboxLock(t *testing.T) {
 	if got := wires(t, ReadMbox(f)); len(got) != 40 {
 		t.Errorf("got %d messages, want 40", len(got))
 	}
-	if ok, err := tryLock(f); !ok || err != nil {
+	if ok, err := tryLock(f, false); !ok || err != nil {
 		t.Fatal(ok, err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
@@ -574,9 +589,9 @@ func TestCleanTemp(t *testing.T) {
 	_ = open(t, "maildir:"+dir, SinkOptions{}).Close()
 	old := time.Now().Add(-40 * time.Hour)
 	for name, date := range map[string]time.Time{
-		fmt.Sprintf("%d.Rabc.host", old.Unix()):         old,        // goes
-		fmt.Sprintf("%d.Rnew.host", old.Unix()):         time.Now(), // written to
-		fmt.Sprintf("%d.Rdate.host", time.Now().Unix()): old,        // of a message of old
+		fmt.Sprintf("%d.Q1Rabc.host", old.Unix()):         old,        // goes
+		fmt.Sprintf("%d.Q1Rnew.host", old.Unix()):         time.Now(), // written to
+		fmt.Sprintf("%d.Q1Rdate.host", time.Now().Unix()): old,        // of a message of old
 		"foreign": old,
 	} {
 		path := filepath.Join(dir, "tmp", name)
@@ -589,4 +604,27 @@ func TestCleanTemp(t *testing.T) {
 	if len(left) != 3 {
 		t.Errorf("left: %v", left)
 	}
+}
+
+// readNamed reads the message with a name that a sink gave, in wire form.
+func readNamed(t *testing.T, name string) string {
+	t.Helper()
+	path, at, mbox := strings.Cut(name, "@")
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if !mbox {
+		data, err := io.ReadAll(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.ReplaceAll(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n", "\r\n")
+	}
+	off, err := strconv.ParseInt(at, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wires(t, ReadMbox(io.NewSectionReader(f, off, 1<<40)))[0]
 }

@@ -3,6 +3,7 @@
 package store
 
 import (
+	"errors"
 	"os"
 	"syscall"
 )
@@ -13,24 +14,14 @@ const (
 	nonBlock = syscall.O_NONBLOCK
 )
 
-// tryLock takes an exclusive advisory lock (flock) on f if nobody holds it.
-func tryLock(f *os.File) (bool, error) {
-	for {
-		switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err {
-		case nil:
-			return true, nil
-		case syscall.EWOULDBLOCK:
-			return false, nil
-		case syscall.EINTR:
-		default:
-			return false, os.NewSyscallError("flock", err)
-		}
-	}
-}
+// infoMark is what stands before the flags in the names of a Maildir.
+const infoMark = ":2,"
 
-func unlock(f *os.File) error {
-	return os.NewSyscallError("flock", syscall.Flock(int(f.Fd()), syscall.LOCK_UN))
-}
+// alive reports whether there is a process with that id.
+func alive(pid int) bool { return syscall.Kill(pid, 0) != syscall.ESRCH }
 
-// syncDir makes the names in a directory durable.
-func syncDir(d *os.File) error { return d.Sync() }
+// syncFile makes a file, or the names in a directory, durable.
+func syncFile(f *os.File) error { return f.Sync() }
+
+// isReadOnly reports a file system that cannot be written to.
+func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }
