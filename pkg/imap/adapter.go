@@ -8,10 +8,15 @@ import (
 )
 
 // source lets the decoder read from the connection.
-type source struct{ conn *wire.Conn }
+type source struct {
+	conn *wire.Conn
+	pace pace
+}
 
-func (s source) ReadLine(max int) ([]byte, error) { return s.conn.ReadLine(max) }
-func (s source) Literal(n int64) io.Reader        { return s.conn.Literal(n) }
+func (s *source) ReadLine(max int) ([]byte, error) { return s.conn.ReadLine(max) }
+func (s *source) Literal(n int64) io.Reader {
+	return &paced{pace: &s.pace, lit: s.conn.Literal(n), conn: s.conn}
+}
 
 // output lets the encoder write to the connection.
 type output struct {

@@ -28,7 +28,7 @@ type AppendData struct {
 // Append stores a message of size octets, in wire form (CRLF), at the end of a
 // mailbox (RFC 9051 §6.3.12). The octets stream from r, which must give exactly
 // that many: if it fails, ends early or has more, nothing is stored and the
-// connection is dead.
+// connection is dead. For many messages see [Client.AppendAll].
 //
 // Errors: *[Error], with code TRYCREATE when the mailbox does not exist, and
 // TOOBIG for a message over the server's APPENDLIMIT, of which nothing is sent;
@@ -41,36 +41,122 @@ func (c *Client) Append(ctx context.Context, mailbox string, size int64, r io.Re
 	if o == nil {
 		o = &AppendOptions{}
 	}
-	if err := c.checkAppendLimit(mailbox, size); err != nil {
+	item := AppendItem{Size: size, Body: r, Flags: o.Flags, Date: o.Date}
+	return c.appendOne(&appendBatch{label: label("append to", mailbox), items: []AppendItem{item}}, mailbox, "APPEND", nil)
+}
+
+// appendOne sends a batch of one message and waits for the reply.
+func (c *Client) appendOne(b *appendBatch, mailbox, verb string, args func(*imapwire.Encoder)) (*AppendData, error) {
+	if err := c.checkAppendLimit(b.label, b.items[0].Size); err != nil {
 		return nil, err
 	}
-	var data AppendData
-	cmd := &command{label: label("append to", mailbox), code: func(t imapwire.Text, tagged bool) {
-		if tagged {
-			data.add(t)
+	c.startBatch(b, mailbox, verb, args)
+	c.putMessage(b, b.items[0])
+	if err := c.endBatch(b); err != nil {
+		return nil, err
+	}
+	if err := c.batchReply(b); err != nil {
+		return nil, err
+	}
+	return &b.data(1)[0], nil
+}
+
+// appendBatch is one APPEND under way, of one message or, with MULTIAPPEND, of
+// several.
+type appendBatch struct {
+	label    string
+	items    []AppendItem
+	first    int // number of the first message in an AppendAll
+	untagged bool
+	octets   int64
+	cmd      *command
+	source   error // of a message's reader
+	end      int64 // what had been written when the command was complete
+	validity uint32
+	uids     []imapwire.Range[UID]
+}
+
+// startBatch begins the command.
+func (c *Client) startBatch(b *appendBatch, mailbox, verb string, args func(*imapwire.Encoder)) {
+	b.cmd = &command{label: b.label, code: func(t imapwire.Text, tagged bool) {
+		if tagged || b.untagged {
+			b.take(t)
 		}
 	}}
-	body := &trackedReader{r: r}
-	err := c.send(cmd, "APPEND", func(e *imapwire.Encoder) {
-		c.putMailbox(e.SP(), mailbox).SP()
-		if len(o.Flags) > 0 {
-			e.Flags(o.Flags).SP()
+	c.begin(b.cmd, verb)
+	if args != nil {
+		args(c.enc)
+	}
+	c.putMailbox(c.enc.SP(), mailbox)
+}
+
+// putMessage writes one message of the command (RFC 9051 §6.3.12, RFC 3502).
+func (c *Client) putMessage(b *appendBatch, m AppendItem) {
+	e := c.enc.SP()
+	if len(m.Flags) > 0 {
+		e.Flags(m.Flags).SP()
+	}
+	if !m.Date.IsZero() {
+		e.DateTime(m.Date).SP()
+	}
+	body := &trackedReader{r: m.Body}
+	e.Literal(m.Size, body)
+	b.octets += m.Size
+	b.source = body.err
+}
+
+// endBatch ends the command. After an error nothing of it will be stored.
+func (c *Client) endBatch(b *appendBatch) error {
+	err := c.end(b.cmd)
+	b.end = c.written()
+	switch {
+	case err == nil:
+		return nil
+	case b.source != nil:
+		return b.source
+	case errors.Is(err, imapwire.ErrLiteralSize):
+		return &wire.ArgumentError{Msg: err.Error()}
+	}
+	return err
+}
+
+// batchReply waits for the reply. One that was lost says nothing about the
+// messages, unless a part of the command never left.
+func (c *Client) batchReply(b *appendBatch) error {
+	if err := c.wait(b.cmd); err != nil {
+		if c.conn.Sent() < b.end {
+			return err
 		}
-		if !o.Date.IsZero() {
-			e.DateTime(o.Date).SP()
+		return &UncertainError{Command: b.label, Err: err}
+	}
+	return b.cmd.result()
+}
+
+// take takes APPENDUID (RFC 4315 §3).
+func (b *appendBatch) take(t imapwire.Text) {
+	if t.Code != "APPENDUID" {
+		return
+	}
+	d := imapwire.NewTextDecoder([]byte(t.Arg))
+	validity := d.NZNumber()
+	d.SP()
+	uids := d.UIDRanges()
+	if d.End(); d.Err() == nil && total(uids) == uint64(len(b.items)) {
+		b.validity, b.uids = validity, uids
+	}
+}
+
+// data tells where each of n messages went.
+func (b *appendBatch) data(n int) []AppendData {
+	list := make([]AppendData, n)
+	i := 0
+	for _, r := range b.uids {
+		for uid := uint64(r.Start); uid <= uint64(r.Stop) && i < n; uid++ {
+			list[i] = AppendData{b.validity, UID(uid)}
+			i++
 		}
-		e.Literal(size, body)
-	})
-	if err != nil {
-		return nil, appendError(err, body)
 	}
-	if err := c.wait(cmd); err != nil {
-		return nil, &UncertainError{Command: cmd.label, Err: err}
-	}
-	if err := cmd.result(); err != nil {
-		return nil, err
-	}
-	return &data, nil
+	return list
 }
 
 // trackedReader remembers the reader's own failure.
@@ -87,39 +173,14 @@ func (t *trackedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// appendError tells a failure of the message's source from one of the server.
-func appendError(err error, body *trackedReader) error {
-	if body.err != nil {
-		return body.err
-	}
-	if errors.Is(err, imapwire.ErrLiteralSize) {
-		return &wire.ArgumentError{Msg: err.Error()}
-	}
-	return err
-}
-
 // checkAppendLimit refuses what the server would refuse (RFC 7889 §2), before
 // it is sent.
-func (c *Client) checkAppendLimit(mailbox string, size int64) error {
+func (c *Client) checkAppendLimit(label string, size int64) error {
 	text, ok := c.caps.Value("APPENDLIMIT")
 	limit, err := strconv.ParseInt(text, 10, 64)
 	if !ok || err != nil || size <= limit {
 		return nil
 	}
-	return &Error{Command: label("append to", mailbox), Status: "NO", Code: "TOOBIG",
+	return &Error{Command: label, Status: "NO", Code: "TOOBIG",
 		Text: fmt.Sprintf("message of %d octets is over the server's limit of %d", size, limit)}
-}
-
-// add takes APPENDUID.
-func (a *AppendData) add(t imapwire.Text) {
-	if t.Code != "APPENDUID" {
-		return
-	}
-	d := imapwire.NewTextDecoder([]byte(t.Arg))
-	validity := d.NZNumber()
-	d.SP()
-	uids := d.UIDRanges()
-	if d.End(); d.Err() == nil && len(uids) == 1 && uids[0].Start == uids[0].Stop {
-		a.UIDValidity, a.UID = validity, uids[0].Start
-	}
 }

@@ -28,9 +28,9 @@ type command struct {
 	vanished func(set UIDSet, earlier bool)
 
 	later bool // nobody waits for it: its reply is taken when it comes
-	done bool
-	text imapwire.Text
-	err  *Error // the refusal, nil for OK
+	done  bool
+	text  imapwire.Text
+	err   *Error // the refusal, nil for OK
 }
 
 // result is the command's outcome after its reply came.
@@ -88,6 +88,15 @@ func (c *Client) run(cmd *command, verb string, args func(e *imapwire.Encoder)) 
 // send writes one command. An error means that there will be no reply; a
 // refused literal means that the reply is there already.
 func (c *Client) send(cmd *command, verb string, args func(e *imapwire.Encoder)) error {
+	c.begin(cmd, verb)
+	if args != nil {
+		args(c.enc)
+	}
+	return c.end(cmd)
+}
+
+// begin starts a command, whose arguments the caller writes.
+func (c *Client) begin(cmd *command, verb string) {
 	cmd.tag = c.nextTag()
 	if cmd.label == "" {
 		cmd.label = strings.ToLower(verb)
@@ -95,9 +104,10 @@ func (c *Client) send(cmd *command, verb string, args func(e *imapwire.Encoder))
 	c.enc.Literals = c.literals()
 	c.enc.Begin(cmd.tag, verb)
 	c.pending = append(c.pending, cmd)
-	if args != nil {
-		args(c.enc)
-	}
+}
+
+// end ends a command; see send.
+func (c *Client) end(cmd *command) error {
 	err := c.enc.End()
 	switch {
 	case err == nil:
@@ -107,6 +117,8 @@ func (c *Client) send(cmd *command, verb string, args func(e *imapwire.Encoder))
 	case cmd.done: // a literal was refused
 		return nil
 	case c.enc.Sent(): // the server waits for what we do not have
+		for len(c.pending) > 0 && c.pending[0] != cmd && c.step() == nil {
+		}
 		return c.conn.Fail(err)
 	}
 	c.forget(cmd)
@@ -313,6 +325,9 @@ func (c *Client) onData(r imapwire.Response) error {
 	}
 	switch r.Name {
 	case "EXISTS":
+		if c.watched != nil && r.Num != c.exists {
+			c.watched.heard = true
+		}
 		c.exists = r.Num
 	case "EXPUNGE":
 		c.exists -= min(c.exists, 1)
@@ -411,7 +426,7 @@ func (c *Client) pipeline(n, depth int, send func(i int) (*command, error), done
 }
 
 // written counts the octets given to the connection so far.
-func (c *Client) written() int64 { return c.conn.Sent() + c.conn.Queued() }
+func (c *Client) written() int64 { return c.conn.Queued() }
 
 // decodeErrorOf is decodeError for a callback under way.
 func (c *Client) decodeErrorOf(d *imapwire.Decoder) error {

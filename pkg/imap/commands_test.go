@@ -726,6 +726,16 @@ func TestR7_Append(t *testing.T) {
 			t.Errorf("got %v, want an uncertain error", err)
 		}
 	})
+	t.Run("lost reply, later in the session", func(t *testing.T) {
+		c := session(t, "IMAP4rev1 LITERAL+", "C: $b NOOP\nS: $b OK done\nC: $a APPEND x {5+}\nC{5}\nC:\nCLOSE")
+		if err := c.Noop(within(t)); err != nil {
+			t.Fatal(err)
+		}
+		var uncertain *UncertainError
+		if err := send(c, strings.NewReader("a: b\n")); !errors.As(err, &uncertain) {
+			t.Errorf("got %v, want an uncertain error", err)
+		}
+	})
 	t.Run("cut before the end is certain", func(t *testing.T) {
 		c, _ := dial(t, "S: * PREAUTH [CAPABILITY IMAP4rev1] hi\nC: $a APPEND x {5}\nCLOSE", wire.Cleartext, nil)
 		var uncertain *UncertainError

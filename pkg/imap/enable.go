@@ -36,7 +36,8 @@ func (c *Client) Enabled() Capabilities { return append(Capabilities(nil), c.ena
 func (c *Client) sendEnable(names []string) (*command, error) {
 	var words []string
 	for _, name := range names {
-		if c.has(name) && !c.enabled.Has(name) {
+		offered := c.has(name) || name == "UTF8=ACCEPT" && c.has("UTF8=ONLY") // RFC 9755 §6
+		if offered && !c.enabled.Has(name) {
 			words = append(words, name)
 		}
 	}

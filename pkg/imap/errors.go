@@ -63,18 +63,18 @@ func printable(s string) string {
 
 // Temporary is true when the same command may succeed later: the server is
 // shutting down or out of order, the mailbox is in use, or the account is
-// throttled (RFC 5530 §3; Gmail and Exchange say it in words).
+// throttled (RFC 5530 §3). Servers say the last in words of their own, Gmail
+// with a code that means a full account elsewhere: see [Error.RetryAfter].
 func (e *Error) Temporary() bool {
+	if _, throttled := e.throttle(); throttled {
+		return true
+	}
 	switch e.Code {
 	case "UNAVAILABLE", "INUSE", "SERVERBUG", "THROTTLED", "LIMIT", "EXPUNGEISSUED":
 		return true
 	case "AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRIVACYREQUIRED", "NONEXISTENT", "TRYCREATE",
 		"ALREADYEXISTS", "NOPERM", "CANNOT", "TOOBIG", "OVERQUOTA", "CLIENTBUG":
 		return false
-	}
-	text := strings.ToLower(e.Text)
-	if strings.Contains(text, "throttled") || strings.Contains(text, "[throttled]") {
-		return true
 	}
 	return e.Status == "BYE"
 }
@@ -107,6 +107,9 @@ func (e *Error) Hint() string {
 		return "the mailbox does not exist: create it, or give --create"
 	case e.NotFound():
 		return "`mail imap list` prints the mailboxes"
+	}
+	if wait, throttled := e.throttle(); throttled && wait > 0 {
+		return "the server asks for a pause: try again in " + wait.String()
 	}
 	switch e.Code {
 	case "OVERQUOTA":

@@ -52,6 +52,7 @@ type tracker struct {
 	mailbox string
 	uids    []UID // by sequence number less one; 0: not known yet
 	events  []Event
+	heard   bool // something has changed, whatever it was
 	lost    bool // what the server said does not fit: look again
 	msg     Message
 }
@@ -106,6 +107,7 @@ func (t *tracker) add(e Event) {
 // count follows EXISTS and EXPUNGE, which have no data behind them.
 func (t *tracker) count(r imapwire.Response) {
 	n := int(r.Num)
+	t.heard = t.heard || r.Name == "EXPUNGE"
 	switch {
 	case r.Name == "EXISTS" && (n < len(t.uids) || n > maxWatched):
 		t.lost = true
@@ -126,6 +128,7 @@ func (t *tracker) count(r imapwire.Response) {
 
 // vanished takes the UIDs of messages that are gone.
 func (t *tracker) vanished(set UIDSet) {
+	t.heard = true
 	var gone UIDSet
 	left := t.uids[:0]
 	for _, uid := range t.uids {
@@ -143,6 +146,8 @@ func (t *tracker) vanished(set UIDSet) {
 
 // data takes the responses that a server sends by itself.
 func (t *tracker) data(r imapwire.Response, d *imapwire.Decoder) bool {
+	heard := t.heard
+	t.heard = true
 	switch r.Name {
 	case "FETCH", "UIDFETCH":
 		t.msg.readAll(r, d)
@@ -160,6 +165,7 @@ func (t *tracker) data(r imapwire.Response, d *imapwire.Decoder) bool {
 			t.events = append(t.events, Event{Kind: EventList, Mailbox: m.Name, Listed: &m})
 		}
 	default:
+		t.heard = heard
 		return false
 	}
 	return true
@@ -177,12 +183,12 @@ func (t *tracker) fetched(r imapwire.Response, m *Message) {
 			return
 		case uid == 0:
 			uid = known
+		case known == 0 && uid <= t.last(), known != 0 && known != uid: // UIDs ascend
+			t.lost = true
+			return
 		case known == 0:
 			t.uids[n-1] = uid
 			t.add(Event{Kind: EventNew, UIDs: imapwire.SetOf(uid)})
-			return
-		case known != uid:
-			t.lost = true
 			return
 		}
 	}

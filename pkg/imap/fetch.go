@@ -2,6 +2,8 @@ package imap
 
 import (
 	"context"
+	"strconv"
+	"strings"
 
 	"github.com/mail-toolkit/mail/pkg/imap/imapwire"
 )
@@ -13,6 +15,7 @@ type FetchOptions struct {
 	ModSeq                                         bool // RFC 7162
 	ObjectID                                       bool // RFC 8474: email and thread ids
 	Preview                                        bool // RFC 8970
+	Gmail                                          bool // X-GM-EXT-1: Gmail's ids and labels
 	// Sections are pieces of the message, the zero Section all of it.
 	Sections []Section
 	// MarkSeen lets the server set \Seen, which it never does otherwise.
@@ -20,10 +23,15 @@ type FetchOptions struct {
 	// ChangedSince leaves out messages without a change since that
 	// mod-sequence (RFC 7162 §3.1.4.1); 0 leaves out none.
 	ChangedSince uint64
+	// Partial fetches only a window of the set (PARTIAL, RFC 9394).
+	Partial Partial
+	// Saved fetches what a search kept on the server (SEARCHRES, RFC 5182), in
+	// place of the set, which must be empty. Nothing is missing then.
+	Saved bool
 }
 
 // item is a bit for each thing that can come with a message.
-type item uint16
+type item uint32
 
 const (
 	itemUID item = 1 << iota
@@ -36,6 +44,9 @@ const (
 	itemEmailID
 	itemThreadID
 	itemPreview
+	itemGmailID
+	itemGmailThread
+	itemLabels
 
 	// unsolicited are the items that a server sends by itself.
 	unsolicited = itemUID | itemFlags | itemModSeq
@@ -63,22 +74,22 @@ func (c *Client) Fetch(ctx context.Context, set UIDSet, o *FetchOptions, fn func
 	if err := c.ready(selectedState); err != nil {
 		return set, err
 	}
-	if set.Empty() {
-		return set, nil
-	}
 	if o == nil {
 		o = &FetchOptions{}
 	}
-	for _, s := range o.Sections {
-		if s.Binary && !c.has("BINARY") {
-			return set, &CapabilityError{Command: "fetch of a decoded part", Capability: "BINARY"}
-		}
+	if set.Empty() && !o.Saved {
+		return set, nil
 	}
-	f := &fetcher{c: c, set: set, o: o, fn: fn}
-	f.choose()
-	parts, err := c.windows(set)
-	if err != nil {
+	if err := c.checkFetch(o); err != nil {
 		return set, err
+	}
+	f := &fetcher{c: c, set: set, o: o, fn: fn, any: o.Saved}
+	f.choose()
+	parts := []UIDSet{{}} // of a saved result
+	if !o.Saved {
+		if parts, err = c.fetchWindows(set, o); err != nil {
+			return set, err
+		}
 	}
 	send := func(i int) (*command, error) {
 		cmd := &command{label: "fetch", data: f.data}
@@ -88,7 +99,34 @@ func (c *Client) Fetch(ctx context.Context, set UIDSet, o *FetchOptions, fn func
 	if f.err != nil {
 		err = f.err
 	}
-	return set.Minus(f.seen), err
+	if !o.Partial.zero() { // what is outside of the window was not asked for
+		return UIDSet{}, err
+	}
+	return set.Minus(f.seen.set()), err
+}
+
+// fetchWindows is windows, but a window of the caller's own is one command.
+func (c *Client) fetchWindows(set UIDSet, o *FetchOptions) ([]UIDSet, error) {
+	if !o.Partial.zero() {
+		return []UIDSet{set}, nil
+	}
+	return c.windows(set)
+}
+
+// checkFetch refuses what cannot be left out where the server does not offer it.
+func (c *Client) checkFetch(o *FetchOptions) error {
+	for _, s := range o.Sections {
+		if s.Binary && !c.has("BINARY") {
+			return &CapabilityError{Command: "fetch of a decoded part", Capability: "BINARY"}
+		}
+	}
+	if o.Saved && !c.has("SEARCHRES") {
+		return &CapabilityError{Command: "fetch of a saved result", Capability: "SEARCHRES"}
+	}
+	if !o.Partial.zero() && !c.has("PARTIAL") {
+		return &CapabilityError{Command: "fetch of a window", Capability: "PARTIAL"}
+	}
+	return o.Partial.check()
 }
 
 // fetcher is one Fetch.
@@ -99,7 +137,7 @@ type fetcher struct {
 	fn     func(*Message) error
 	words  []string
 	want   item
-	seen   UIDSet
+	seen   seen
 	any    bool // of no command: every message is wanted
 	star   bool // the message that "*" stands for has come
 	msg    Message
@@ -124,21 +162,34 @@ func (f *fetcher) choose() {
 	add(o.ModSeq && c.has("CONDSTORE") || o.ModSeq && c.has("QRESYNC"), itemModSeq, "MODSEQ")
 	add(o.ObjectID && c.has("OBJECTID"), itemEmailID|itemThreadID, "EMAILID", "THREADID")
 	add(o.Preview && c.has("PREVIEW"), itemPreview, "PREVIEW")
+	add(o.Gmail && c.has(gmailExt), itemGmailID|itemGmailThread|itemLabels, "X-GM-MSGID", "X-GM-THRID", "X-GM-LABELS")
 	add(o.Envelope, itemEnvelope, "ENVELOPE")
 	add(o.Structure, itemStructure, "BODYSTRUCTURE")
 }
 
 func (f *fetcher) args(e *imapwire.Encoder, part UIDSet) {
 	words, sections := f.words, f.o.Sections
-	e.SP().UIDSet(part).SP().List(len(words)+len(sections), func(i int) {
+	if f.o.Saved {
+		e.SP().Raw("$")
+	} else {
+		e.SP().UIDSet(part)
+	}
+	e.SP().List(len(words)+len(sections), func(i int) {
 		if i < len(words) {
 			e.Atom(words[i])
 			return
 		}
 		e.Section(sections[i-len(words)], !f.o.MarkSeen)
 	})
+	var modifiers []string
+	if !f.o.Partial.zero() {
+		modifiers = append(modifiers, "PARTIAL "+f.o.Partial.String())
+	}
 	if since := f.o.ChangedSince; since > 0 && (f.c.has("CONDSTORE") || f.c.has("QRESYNC")) {
-		e.SP().Raw("(CHANGEDSINCE ").Number(since).Raw(")")
+		modifiers = append(modifiers, "CHANGEDSINCE "+strconv.FormatUint(since, 10))
+	}
+	if len(modifiers) > 0 {
+		e.SP().Raw("(" + strings.Join(modifiers, " ") + ")")
 	}
 }
 
@@ -164,11 +215,11 @@ func (f *fetcher) data(r imapwire.Response, d *imapwire.Decoder) bool {
 
 // wanted tells if a UID is to be delivered, and has not been yet.
 func (f *fetcher) wanted(uid UID) bool {
+	if f.seen.contains(uid) {
+		return false
+	}
 	if f.any {
 		return true
-	}
-	if f.seen.Contains(uid) {
-		return false
 	}
 	if f.set.Contains(uid) {
 		return true
@@ -181,7 +232,7 @@ func (f *fetcher) deliver(m *Message) {
 	if f.err != nil {
 		return
 	}
-	f.seen.Add(m.UID)
+	f.seen.add(m.UID)
 	f.star = f.star || !f.set.Contains(m.UID)
 	f.c.busy = true
 	err := f.fn(m)

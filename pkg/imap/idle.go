@@ -33,7 +33,8 @@ func (c *Client) Idle(ctx context.Context, most time.Duration) (changed bool, er
 		defer func() { c.watched = nil }()
 	}
 	t := c.watched
-	return c.idleFor(most, func() bool { return t.lost || t.unknown() || len(t.events) > 0 })
+	t.heard = false
+	return c.idleFor(most, func() bool { return t.heard })
 }
 
 // idleFor sends IDLE, reads until news tells that there are some and nothing

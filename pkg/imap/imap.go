@@ -6,7 +6,8 @@
 // Rules:
 //
 //   - A Client belongs to one goroutine; it starts none. Parallel work opens
-//     more connections. A callback must not call the Client it runs under.
+//     more connections. A callback must not call the Client it runs under; that
+//     of [Client.Watch] may.
 //   - Every method takes a context; when it ends, the connection is dead.
 //   - Messages are named by UID only.
 //   - A refusal (NO, BAD) is an *[Error] and the session goes on. A reply that
@@ -14,18 +15,25 @@
 //     failed read or write ends the connection, and every later call says so.
 //   - What makes a step safe comes before the step: see [Client.Move].
 //   - Untagged data that nobody asked for is skipped, never trusted.
+//   - What a server does not offer is a *[CapabilityError] and not sent, unless
+//     the same can be had in another way: the method says which.
 //
 // States (RFC 9051 §3): Dial gives a client that is not authenticated, or is
 // when the server said PREAUTH under TLS; Auth authenticates; Select and
-// Examine select a mailbox.
+// Examine select a mailbox. Beyond one method for each command there are:
+// [Client.Resync] to learn what has changed since an earlier session,
+// [Client.Watch] to learn it as it happens, and [Client.AppendAll] to store many
+// messages.
 package imap
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/mail-toolkit/mail/pkg/imap/imapwire"
 	"github.com/mail-toolkit/mail/pkg/wire"
@@ -53,6 +61,10 @@ type Options struct {
 	// the login together with the next command and cost no round trip.
 	Enable []string
 	ID     []IDField
+	// MinRate is how many octets of a message a minute the server must send, on
+	// average after five minutes of waiting for it; 0 means 1,000, negative
+	// values mean any.
+	MinRate int64
 	// Tag begins every tag; "" picks letters that the server cannot guess.
 	Tag string
 }
@@ -60,6 +72,7 @@ type Options struct {
 // Client is a connection to an IMAP server. See the package comment.
 type Client struct {
 	conn    *wire.Conn
+	source  *source
 	dec     *imapwire.Decoder
 	enc     *imapwire.Encoder
 	out     *output
@@ -72,13 +85,13 @@ type Client struct {
 	busy    bool       // a callback runs
 
 	caps     Capabilities
-	asked    bool // caps are the server's, in this state of the connection
+	asked    bool         // caps are the server's, in this state of the connection
 	asking   *command     // a CAPABILITY that nobody has waited for yet
 	enabled  Capabilities // what the server says is switched on
 	enabling *command     // the last ENABLE that nobody has waited for
 	serverID []IDField    // what the server said of itself
 	watched  *tracker     // wants to hear of every change in the mailbox
-	coremail bool // the server is Coremail, see introduce
+	coremail bool         // the server is Coremail, see introduce
 	state    state
 	selected string // name of the selected mailbox
 	exists   uint32 // messages in it, as last told
@@ -158,7 +171,8 @@ func newClient(conn *wire.Conn, o *Options) (*Client, error) {
 	if c.tag == "" {
 		c.tag = rand.Text()[:5]
 	}
-	c.dec = imapwire.NewDecoder(source{conn}, o.Limits)
+	c.source = &source{conn, pace{cmp.Or(o.MinRate, defaultRate), time.Now}}
+	c.dec = imapwire.NewDecoder(c.source, o.Limits)
 	c.enc = imapwire.NewEncoder(c.out)
 	c.enc.Wait = c.awaitContinue
 	return c, nil

@@ -18,6 +18,9 @@ type Message struct {
 	EmailID      string
 	ThreadID     string
 	Preview      string
+	GmailID      uint64         // Gmail's id of the message, the same in all mailboxes; 0 when not told
+	GmailThread  uint64         // Gmail's id of the conversation
+	Labels       []string       // Gmail's labels, in UTF-8; system ones as \Inbox
 	Envelope     *Envelope      // nil when not asked for or not understood
 	Structure    *BodyStructure // nil when not asked for or not understood
 
@@ -84,7 +87,7 @@ func (m *Message) Next() (*Body, error) {
 }
 
 // bodyGiven is a bit beside the items: next has been handed out.
-const bodyGiven item = 1 << 15
+const bodyGiven item = 1 << 31
 
 func (i item) has(bits item) bool { return i&bits == bits }
 
@@ -243,6 +246,19 @@ func (m *Message) plainItem(name string, d *imapwire.Decoder) {
 	case "PREVIEW":
 		bit = itemPreview
 		m.Preview, _ = d.NString()
+	case "X-GM-MSGID":
+		bit = itemGmailID
+		m.GmailID = d.NumberU64()
+	case "X-GM-THRID":
+		bit = itemGmailThread
+		m.GmailThread = d.NumberU64()
+	case "X-GM-LABELS":
+		bit = itemLabels
+		d.List(func() {
+			if label := decodeLabel(d); len(m.Labels) < maxLabels {
+				m.Labels = append(m.Labels, label)
+			}
+		})
 	case "ENVELOPE":
 		bit = itemEnvelope
 		env, ok := newEnvelope(d.Value())

@@ -91,14 +91,14 @@ type resyncer struct {
 	sel   *SelectData
 	err   error // of Changed
 	msg   Message
-	told  UIDSet // whose flags have been told
+	told  seen // whose flags have been told
 }
 
 // qresync are the arguments of SELECT that bring the changes, and the changes.
 type qresync struct {
 	r     *resyncer
 	gone  UIDSet
-	extra UIDSet // told of by FETCH, and not known
+	extra seen // told of by FETCH, and not known
 }
 
 func (q *qresync) args(e *imapwire.Encoder) {
@@ -127,7 +127,7 @@ func (q *qresync) dataWith(s *SelectData) func(imapwire.Response, *imapwire.Deco
 			return true
 		}
 		if uid := q.r.flags(r, d); uid != 0 && !q.r.known.Known.Contains(uid) {
-			q.extra.Add(uid)
+			q.extra.add(uid)
 		}
 		return true
 	}
@@ -172,11 +172,11 @@ func (r *resyncer) quick(verb, mailbox string) (*Changes, error) {
 		return nil, nil
 	}
 	left := r.known.Known.Minus(q.gone)
-	if left.Count()+q.extra.Count() != uint64(sel.Exists) {
+	if left.Count()+q.extra.set().Count() != uint64(sel.Exists) {
 		return nil, nil
 	}
 	present := left.Clone()
-	present.AddSet(q.extra)
+	present.AddSet(q.extra.set())
 	return r.changes(present), nil
 }
 
@@ -264,7 +264,7 @@ func (r *resyncer) flags(resp imapwire.Response, d *imapwire.Decoder) UID {
 	if d.Err() != nil || !m.got.has(itemUID) {
 		return 0
 	}
-	if r.o.Changed == nil || !m.got.has(itemFlags) || !r.known.Known.Contains(m.UID) || r.told.Contains(m.UID) || r.err != nil {
+	if r.o.Changed == nil || !m.got.has(itemFlags) || !r.known.Known.Contains(m.UID) || r.told.contains(m.UID) || r.err != nil {
 		return m.UID
 	}
 	now := withoutRecent(m.Flags)
@@ -273,7 +273,7 @@ func (r *resyncer) flags(resp imapwire.Response, d *imapwire.Decoder) UID {
 			return m.UID
 		}
 	}
-	r.told.Add(m.UID)
+	r.told.add(m.UID)
 	r.c.busy = true
 	r.err = r.o.Changed(FlagChange{UID: m.UID, Flags: now, ModSeq: m.ModSeq})
 	r.c.busy = false

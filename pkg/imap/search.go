@@ -78,6 +78,9 @@ func (c *Client) runSearch(options string, keys []SearchKey, found *SearchData) 
 
 // sendSearch sends UID SEARCH. Who waits for it sets the line limit.
 func (c *Client) sendSearch(options string, keys []SearchKey, found *SearchData) (*command, error) {
+	if err := c.checkKeys(keys); err != nil {
+		return nil, err
+	}
 	cmd := &command{label: "search"}
 	cmd.data = func(r imapwire.Response, d *imapwire.Decoder) bool {
 		switch r.Name {
@@ -100,6 +103,15 @@ func (c *Client) sendSearch(options string, keys []SearchKey, found *SearchData)
 		}
 		encodeKeys(e, keys)
 	})
+}
+
+// checkKeys refuses keys that the server does not offer.
+func (c *Client) checkKeys(keys []SearchKey) error {
+	name := needsOf(keys)
+	if name == "" || c.has(name) || name == "CONDSTORE" && c.has("QRESYNC") {
+		return nil
+	}
+	return &CapabilityError{Command: "search", Capability: name}
 }
 
 // messageLimit reads "[MESSAGELIMIT 1000 23221]" (RFC 9738 §3.1): the UID of the
@@ -137,14 +149,23 @@ func notLookedAt(found UIDSet, last UID, keys []SearchKey) UIDSet {
 // decodeSearch reads the numbers of a SEARCH response (RFC 3501 §7.2.5), and
 // skips the "(MODSEQ n)" of RFC 7162.
 func decodeSearch(d *imapwire.Decoder, found *UIDSet) {
+	var list []imapwire.Range[UID]
 	for d.Err() == nil && !d.AtEnd() {
 		switch {
 		case d.Accept(' '):
 		case d.Is('('):
 			d.Skip()
 		default:
-			found.Add(UID(d.NZNumber()))
+			uid := UID(d.NZNumber())
+			if n := len(list); n > 0 && list[n-1].Stop+1 == uid && uid > 1 {
+				list[n-1].Stop = uid
+			} else {
+				list = append(list, imapwire.Range[UID]{Start: uid, Stop: uid})
+			}
 		}
+	}
+	if d.Err() == nil {
+		found.AddSet(imapwire.SetOfRanges(list))
 	}
 }
 

@@ -15,6 +15,7 @@ type SearchKey struct {
 	date  time.Time   // its date
 	size  int64       // its size, with sized
 	sized bool        //
+	num   uint64      // its number
 	uids  UIDSet      // for UID
 	seqs  SeqSet      // a sequence set stands alone
 	sub   []SearchKey // of NOT, OR
@@ -119,6 +120,25 @@ func SearchNot(k SearchKey) SearchKey { return SearchKey{word: "NOT", sub: []Sea
 // SearchOr is fulfilled by messages that fulfil a or b.
 func SearchOr(a, b SearchKey) SearchKey { return SearchKey{word: "OR", sub: []SearchKey{a, b}} }
 
+// SearchSaved is fulfilled by the messages that a search with [SearchReturn.Save]
+// has kept on the server (RFC 5182).
+func SearchSaved() SearchKey { return SearchKey{word: "$"} }
+
+// SearchModSeq is fulfilled by messages whose mod-sequence is at least n (RFC 7162
+// §3.1.5).
+func SearchModSeq(n uint64) SearchKey { return SearchKey{word: "MODSEQ", num: n} }
+
+// SearchYounger is fulfilled by messages that arrived less than d ago, to the
+// second (WITHIN, RFC 5032).
+func SearchYounger(d time.Duration) SearchKey {
+	return SearchKey{word: "YOUNGER", num: uint64(max(d/time.Second, 1))}
+}
+
+// SearchOlder is fulfilled by messages that arrived at least d ago (RFC 5032).
+func SearchOlder(d time.Duration) SearchKey {
+	return SearchKey{word: "OLDER", num: uint64(max(d/time.Second, 1))}
+}
+
 // SearchRaw is search keys as they go over the wire: printable, on one line,
 // without literals.
 func SearchRaw(keys string) SearchKey { return SearchKey{raw: keys} }
@@ -157,7 +177,11 @@ func (k SearchKey) encode(e *imapwire.Encoder) {
 		e.Atom("ALL")
 		return
 	}
-	e.Atom(k.word)
+	if k.word == "$" {
+		e.Raw("$")
+	} else {
+		e.Atom(k.word)
+	}
 	for _, s := range k.text {
 		e.SP().String(s)
 	}
@@ -168,6 +192,8 @@ func (k SearchKey) encode(e *imapwire.Encoder) {
 		e.SP().Atom(k.atom)
 	case !k.date.IsZero():
 		e.SP().Date(k.date)
+	case k.num > 0:
+		e.SP().Number(k.num)
 	case k.sized:
 		e.SP().Number(uint64(k.size))
 	}
@@ -179,4 +205,28 @@ func (k SearchKey) encode(e *imapwire.Encoder) {
 			s.encode(e)
 		}
 	}
+}
+
+// needs is the capability without which a key cannot be sent, "" for none.
+func (k SearchKey) needs() string {
+	switch k.word {
+	case "X-GM-RAW", "X-GM-LABELS":
+		return gmailExt
+	case "$":
+		return "SEARCHRES"
+	case "MODSEQ":
+		return "CONDSTORE"
+	case "YOUNGER", "OLDER":
+		return "WITHIN"
+	}
+	return needsOf(k.sub)
+}
+
+func needsOf(keys []SearchKey) string {
+	for _, k := range keys {
+		if name := k.needs(); name != "" {
+			return name
+		}
+	}
+	return ""
 }

@@ -23,24 +23,32 @@ func (c *Client) Store(ctx context.Context, set UIDSet, op StoreOp, flags []Flag
 	if err := c.ready(selectedState); err != nil {
 		return err
 	}
-	name := "FLAGS.SILENT"
+	return c.store(set, op.prefix()+"FLAGS.SILENT", flags)
+}
+
+// prefix is the sign before the item's name.
+func (op StoreOp) prefix() string {
 	switch op {
 	case AddFlags:
-		name = "+" + name
+		return "+"
 	case RemoveFlags:
-		name = "-" + name
+		return "-"
 	}
-	return c.store(set, name, flags)
+	return ""
 }
 
 func (c *Client) store(set UIDSet, name string, flags []Flag) error {
+	return c.storeItems(set, name, func(e *imapwire.Encoder) { e.Flags(flags) })
+}
+
+func (c *Client) storeItems(set UIDSet, name string, values func(e *imapwire.Encoder)) error {
 	parts, err := c.windows(set)
 	if err != nil {
 		return err
 	}
 	for _, part := range parts {
 		err := c.run(&command{label: "store"}, "UID STORE", func(e *imapwire.Encoder) {
-			e.SP().UIDSet(part).SP().Raw(name).SP().Flags(flags)
+			values(e.SP().UIDSet(part).SP().Raw(name).SP())
 		})
 		if err != nil {
 			return err

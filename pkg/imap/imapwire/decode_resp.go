@@ -181,11 +181,7 @@ func (d *Decoder) UIDSet() UIDSet { return decodeSet[UID](d) }
 func (d *Decoder) SeqSet() SeqSet { return decodeSet[SeqNum](d) }
 
 func decodeSet[N ~uint32](d *Decoder) Set[N] {
-	var s Set[N]
-	for _, r := range decodeRanges[N](d, true) {
-		s.AddRange(r.Start, r.Stop)
-	}
-	return s
+	return SetOfRanges(decodeRanges[N](d, true))
 }
 
 // UIDRanges reads a set of UIDs in the order it is written, without "*": the

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 )
 
@@ -82,6 +83,8 @@ type Decoder struct {
 	quirks Quirks
 	zones  map[int]*time.Location
 	flags  map[string]Flag // keywords met, to spare an allocation for each
+	stack  []Value         // items of the lists being read
+	slab   []Value         // where short lists are kept, see settled
 	own    int             // the line limit that the decoder was made with
 }
 
@@ -478,6 +481,24 @@ func (d *Decoder) Number64() int64 {
 	}
 	n, ok := parseInt63(d.buf[d.pos:end])
 	if !ok {
+		d.Fail("bad number")
+		return 0
+	}
+	d.pos = end
+	return n
+}
+
+// NumberU64 reads an unsigned 64-bit number: Gmail's ids use all 64 bits.
+func (d *Decoder) NumberU64() uint64 {
+	if d.err != nil {
+		return 0
+	}
+	end := d.pos
+	for end < len(d.buf) && end-d.pos < 21 && d.buf[end] >= '0' && d.buf[end] <= '9' {
+		end++
+	}
+	n, err := strconv.ParseUint(string(d.buf[d.pos:end]), 10, 64)
+	if err != nil {
 		d.Fail("bad number")
 		return 0
 	}

@@ -1,9 +1,11 @@
 package imapwire
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -79,15 +81,23 @@ func ParseUIDSet(text string) (UIDSet, error) { return parseSet[UID](text) }
 func ParseSeqSet(text string) (SeqSet, error) { return parseSet[SeqNum](text) }
 
 func parseSet[N ~uint32](text string) (Set[N], error) {
-	var s Set[N]
 	list, err := parseRanges[N](text, true)
 	if err != nil {
-		return s, err
+		return Set[N]{}, err
 	}
+	return SetOfRanges(list), nil
+}
+
+// SetOfRanges returns the set of the numbers in list, which may be in any order,
+// in O(n log n): adding them one by one takes longer when they descend. The
+// ranges must be as [Range] says; list is sorted by it.
+func SetOfRanges[N ~uint32](list []Range[N]) Set[N] {
+	slices.SortFunc(list, func(a, b Range[N]) int { return cmp.Compare(a.Start, b.Start) })
+	var s Set[N]
 	for _, r := range list {
 		s.AddRange(r.Start, r.Stop)
 	}
-	return s, nil
+	return s
 }
 
 // parseRanges reads a sequence-set (RFC 9051 §9) in the order it is written.
@@ -186,10 +196,18 @@ func (s *Set[N]) AddRange(start, stop N) {
 
 // AddSet puts every member of other into s.
 func (s *Set[N]) AddSet(other Set[N]) {
+	if len(other.ranges) > fewRanges && len(s.ranges) > 0 && other.ranges[0].Start < s.ranges[len(s.ranges)-1].Start {
+		all := append(s.Ranges(), other.Ranges()...)
+		*s = SetOfRanges(all)
+		return
+	}
 	for _, r := range other.Ranges() {
 		s.AddRange(r.Start, r.Stop)
 	}
 }
+
+// fewRanges can be inserted one by one.
+const fewRanges = 16
 
 func (s *Set[N]) addOpen(start N) {
 	if s.open == 0 || start < s.open {

@@ -763,6 +763,7 @@ func TestS2_Linear(t *testing.T) {
 		"quotes":   func(n int) string { return "(" + strings.Repeat(`"" `, n) + "x)" },
 		"braces":   func(n int) string { return strings.Repeat("{", n) + "}" },
 		"set":      func(n int) string { return strings.Repeat("1,3,", n) + "5" },
+		"set down": func(n int) string { return descending(n, ",") },
 	}
 	for name, family := range families {
 		t.Run(name, func(t *testing.T) {
@@ -772,7 +773,7 @@ func TestS2_Linear(t *testing.T) {
 				for range 5 {
 					start := time.Now()
 					d := decode(text)
-					if name == "set" {
+					if strings.HasPrefix(name, "set") {
 						d.UIDSet()
 					} else {
 						d.Value()
@@ -792,6 +793,15 @@ func TestS2_Linear(t *testing.T) {
 			t.Errorf("4 times the input took %v after %v", large, small)
 		})
 	}
+}
+
+// descending lists n numbers with gaps between them, the largest first.
+func descending(n int, between string) string {
+	var b strings.Builder
+	for i := n; i > 0; i-- {
+		fmt.Fprintf(&b, "%d%s", 3*i, between)
+	}
+	return b.String() + "1"
 }
 
 func corpus(tb testing.TB, elems ...string) string {
