@@ -20,9 +20,10 @@ var ours = []struct {
 	name string
 	may  []string
 }{
-	{"cmd/mail", []string{"pkg/backup", "pkg/queue", "pkg/server", "pkg/smtp", "pkg/smtp/mx", "pkg/pop3", "pkg/imap", "pkg/imap/imapwire",
+	{"cmd/mail", []string{"pkg/backup", "pkg/popfetch", "pkg/queue", "pkg/server", "pkg/smtp", "pkg/smtp/mx", "pkg/pop3", "pkg/imap", "pkg/imap/imapwire",
 		"pkg/store", "pkg/mimetree", "pkg/config", "pkg/auth", "pkg/message", "pkg/wire"}},
 	{"pkg/backup", []string{"pkg/imap", "pkg/pop3", "pkg/store", "pkg/message"}},
+	{"pkg/popfetch", []string{"pkg/pop3", "pkg/store", "pkg/wire", "pkg/auth"}},
 	{"pkg/server", []string{"pkg/imap/imapwire", "pkg/wire", "pkg/auth", "pkg/store", "pkg/mimetree", "pkg/message", "pkg/queue"}},
 	{"pkg/queue", []string{"pkg/store", "pkg/message"}},
 	{"pkg/smtp", []string{"pkg/wire", "pkg/auth"}},
@@ -50,7 +51,6 @@ var doors = []struct {
 	{"github.com/urfave/cli/v2", []string{"cmd/mail"}},
 	{"github.com/mattn/go-isatty", []string{"cmd/mail"}},
 	{"github.com/mattn/go-runewidth", []string{"cmd/mail"}},
-	{"github.com/schollz/progressbar/v3", []string{"cmd/mail"}},
 	{"github.com/dustin/go-humanize", []string{"cmd/mail"}},
 	{"golang.org/x/term", []string{"cmd/mail", "pkg/auth"}},
 	{"github.com/emersion/go-message", []string{"pkg/mimetree"}},

@@ -255,7 +255,7 @@ func TestSplitWords(t *testing.T) {
 		{"", "error: empty"}, {"''", "error: empty"}, {"pass 'x", "error: not closed"}, {`pass x\`, "error: not closed"},
 		{"pass | head", "error: needs a shell"}, {"pass $X", "error: needs a shell"}, {"pass `x`", "error: needs a shell"}, {"a;b", "error: needs a shell"}, {"a&b", "error: needs a shell"}, {"a>b", "error: needs a shell"},
 	} {
-		got, err := splitWords(c.in)
+		got, err := SplitWords(c.in)
 		if words, ok := strings.CutPrefix(c.want, "error: "); ok {
 			if err == nil || !strings.Contains(err.Error(), words) {
 				t.Errorf("%s: got %q, %v, want an error with %q", c.in, got, err, words)

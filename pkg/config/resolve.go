@@ -363,7 +363,7 @@ func (r *resolver) flagSecrets() (secrets, error) {
 		s.password, n = auth.FD(r.PasswordFD), n+1
 	}
 	if r.PasswordCommand != "" {
-		argv, err := splitWords(r.PasswordCommand)
+		argv, err := SplitWords(r.PasswordCommand)
 		if err != nil {
 			return s, &Error{Msg: "--password-command: " + err.Error()}
 		}
@@ -373,7 +373,7 @@ func (r *resolver) flagSecrets() (secrets, error) {
 		return s, &Error{Msg: "--password-file, --password-fd and --password-command exclude each other"}
 	}
 	if r.TokenCommand != "" {
-		argv, err := splitWords(r.TokenCommand)
+		argv, err := SplitWords(r.TokenCommand)
 		if err != nil {
 			return s, &Error{Msg: "--token-command: " + err.Error()}
 		}

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// splitWords cuts a command given by flag into words: blanks separate, '…' and "…" group, a backslash takes the next
+// SplitWords cuts a command given by flag into words: blanks separate, '…' and "…" group, a backslash takes the next
 // character as it is. It is not a shell: what only a shell could do is an error instead of a surprise.
-func splitWords(s string) ([]string, error) {
+func SplitWords(s string) ([]string, error) {
 	var words []string
 	var word strings.Builder
 	inWord, quote := false, rune(0)

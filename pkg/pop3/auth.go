@@ -114,7 +114,7 @@ func loginError(mechanism string, err error, secret auth.Secret) error {
 // saslTransport carries a SASL exchange over AUTH (RFC 5034).
 type saslTransport struct {
 	c    *Client
-	late []byte // an initial response too long for the command line: it answers the first challenge
+	late []byte // an initial response that cannot go with the command: it answers the first challenge
 	data []byte // the last challenge
 }
 
@@ -131,7 +131,8 @@ func (t *saslTransport) Start(mech string, ir []byte) error {
 	if encoded == "" {
 		encoded = "="
 	}
-	if len(line)+1+len(encoded)+2 > maxCommand {
+	// Office 365 takes no token with the command, however short (getmail6#256).
+	if len(line)+1+len(encoded)+2 > maxCommand || strings.EqualFold(mech, auth.XOAuth2) {
 		t.late = ir
 		return t.c.conn.WriteLine(line)
 	}

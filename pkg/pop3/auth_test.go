@@ -46,6 +46,9 @@ func TestAuth_Ways(t *testing.T) {
 			func(cr *auth.Credentials) { cr.Token, cr.Password = auth.Literal(token), nil }},
 		{"a challenge of + alone", caps("SASL XOAUTH2") + "C: AUTH XOAUTH2\nS: +\nC: " + xoauth + "\nS: +OK",
 			func(cr *auth.Credentials) { cr.Token, cr.Password = auth.Literal(token), nil }},
+		{"XOAUTH2 in two steps, though the token is short", caps("SASL XOAUTH2") + "C: AUTH XOAUTH2\nS: + \nC: " +
+			b64("user=alice\x01auth=Bearer t0ken\x01\x01") + "\nS: +OK",
+			func(cr *auth.Credentials) { cr.Token, cr.Password = auth.Literal("t0ken"), nil }},
 		{"empty initial response", caps("SASL EXTERNAL") + "C: AUTH EXTERNAL =\nS: +OK",
 			func(cr *auth.Credentials) { cr.Mechanism = "external" }},
 		{"USER and PASS without SASL", caps("USER") + "C: USER alice\nS: +OK\nC: PASS " + canary + "\nS: +OK", nil},
