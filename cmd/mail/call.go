@@ -21,6 +21,7 @@ type call struct {
 	timeout    time.Duration // 0: not given
 	overrides  config.Overrides
 	maxMessage int64 // octets of a message that is fetched; 0: the engines' default
+	depth      int   // commands in flight at most; 0: the engine's default
 	lines      *lines
 }
 

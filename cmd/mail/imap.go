@@ -18,6 +18,8 @@ func (e *env) imapCommand() *cli.Command {
 		e.imapListCommand(),
 		e.imapSelectCommand(),
 		e.imapSearchCommand(),
+		e.imapSortCommand(),
+		e.imapThreadCommand(),
 		e.imapFetchCommand(),
 		e.imapCopyCommand(),
 		e.imapMoveCommand(),
@@ -29,6 +31,10 @@ func (e *env) imapCommand() *cli.Command {
 		e.imapRenameCommand(),
 		e.imapSubscribeCommand(),
 		e.imapUnsubscribeCommand(),
+		e.imapQuotaCommand(),
+		e.imapInfoCommand(),
+		e.imapWatchCommand(),
+		e.imapRawCommand(),
 	)
 }
 
@@ -47,7 +53,7 @@ func (c *call) dialIMAP(ctx context.Context) (*imap.Client, *config.Target, erro
 
 // loginIMAP connects and logs in.
 func (c *call) loginIMAP(ctx context.Context, t *config.Target) (*imap.Client, error) {
-	client, err := imap.Dial(ctx, t.Endpoint, &imap.Options{Wire: &t.Wire, Limits: &imapwire.Limits{Body: c.maxMessage}})
+	client, err := imap.Dial(ctx, t.Endpoint, &imap.Options{Wire: &t.Wire, Limits: &imapwire.Limits{Body: c.maxMessage}, Depth: c.depth})
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +75,11 @@ func (c *call) imapSession(ctx context.Context, fn func(client *imap.Client) err
 	if quirks := client.Quirks(); quirks != 0 && c.verbose > 0 {
 		c.note("the server's replies had known defects: %v", quirks)
 	}
+	return c.sessionError(t, err)
+}
+
+// sessionError puts the server's label on an error that is not one of our streams and files.
+func (c *call) sessionError(t *config.Target, err error) error {
 	var (
 		ours    *localError
 		output  *outputError
@@ -97,12 +108,20 @@ func openMailbox(ctx context.Context, client *imap.Client, mailbox string, chang
 		open = client.Select
 	}
 	data, err := open(ctx, mailbox, &imap.SelectOptions{CondStore: !changes})
-	var refused *imap.Error
-	if errors.As(err, &refused) && refused.Status == "NO" && refused.Code == "" && !refused.Temporary() {
-		return nil, codef(exitNoInput, "%w", err)
+	if err != nil {
+		return nil, noMailbox(err)
 	}
-	if err == nil && changes && data.ReadOnly {
+	if changes && data.ReadOnly {
 		return nil, codef(exitNoPerm, "mailbox %q can only be read", mailbox)
 	}
-	return data, err
+	return data, nil
+}
+
+// noMailbox gives the refusal to open a mailbox its exit code.
+func noMailbox(err error) error {
+	var refused *imap.Error
+	if errors.As(err, &refused) && refused.Status == "NO" && refused.Code == "" && !refused.Temporary() {
+		return codef(exitNoInput, "%w", err)
+	}
+	return err
 }

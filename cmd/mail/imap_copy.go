@@ -18,7 +18,7 @@ type imapCopyOptions struct {
 
 func (o *imapCopyOptions) flags() []cli.Flag {
 	return o.imapSetOptions.flags(
-		&cli.StringFlag{Name: "to", Usage: "the `MAILBOX` they go to", Destination: &o.to, Required: false},
+		&cli.StringFlag{Name: "to", Usage: "the `MAILBOX` they go to", Destination: &o.to},
 		&cli.BoolFlag{Name: "create", Usage: "make that mailbox if there is none", Destination: &o.create},
 	)
 }

@@ -3,16 +3,15 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
+	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/mail-toolkit/mail/pkg/imap"
 	"github.com/mail-toolkit/mail/pkg/imap/imapwire"
-	"github.com/mail-toolkit/mail/pkg/message"
-	"github.com/mail-toolkit/mail/pkg/mimetree"
 	"github.com/mail-toolkit/mail/pkg/store"
 	"github.com/mail-toolkit/mail/pkg/wire"
 )
@@ -21,8 +20,9 @@ type imapFetchOptions struct {
 	imapSetOptions
 	output                       string
 	headers, structure, envelope bool
-	part                         string
-	rawPart                      bool
+	preview                      bool
+	part, span                   string
+	rawPart, decode              bool
 	markSeen, crlf               bool
 	maxMessage                   int64
 }
@@ -34,8 +34,14 @@ func (e *env) imapFetchCommand() *cli.Command {
 		name:  "fetch",
 		usage: "print or store messages, or parts of them",
 		about: "Prints one message as it is, with LF line ends, and several as an mboxrd stream. With -o they are stored, and " +
-			"the path of each is printed once it is safely on disk. --headers, --part, --structure and --envelope take only " +
-			"that over the net. \\Seen is not set unless --mark-seen says so.\n\n" + imapSetHelp + "\n\n" +
+			"the path of each is printed once it is safely on disk. --headers, --part, --range, --structure, --envelope and " +
+			"--preview take only that over the net. \\Seen is not set unless --mark-seen says so.\n\n" +
+			"--part gives a part with its transfer encoding undone. With --decode the server undoes it (BINARY) if it can, and a " +
+			"text comes as UTF-8 whatever its charset is. --range takes a piece of the part, or of the message, as it is on the " +
+			"server, with its transfer encoding: 0-1023 are the first 1024 octets, 1024- is all behind them. --preview prints the " +
+			"UID and the first words of the text: those that the server tells (PREVIEW), else up to 200 characters of the first " +
+			"text part, of which 4 KiB are fetched.\n\n" +
+			"With --json, --envelope and --structure tell Gmail's labels and ids too (X-GM-EXT-1), and those of OBJECTID.\n\n" + imapSetHelp + "\n\n" +
 			"Status 66 means that none of the messages is there, 3 that some of those named one by one are not, 1 that a " +
 			"search found none.",
 		args:    "MAILBOX SET|TERM…",
@@ -49,8 +55,11 @@ func (e *env) imapFetchCommand() *cli.Command {
 			&cli.StringFlag{Name: "part", Usage: "take the part `N` (1, 2.1), decoded; also 2.MIME, 2.HEADER, TEXT",
 				Destination: &o.part},
 			&cli.BoolFlag{Name: "raw", Usage: "leave the transfer encoding of the part as it is", Destination: &o.rawPart},
+			&cli.BoolFlag{Name: "decode", Usage: "give the part decoded, text as UTF-8", Destination: &o.decode},
+			&cli.StringFlag{Name: "range", Usage: "take the octets `FROM-TO` of the part or message, as it is on the server", Destination: &o.span},
 			&cli.BoolFlag{Name: "structure", Usage: "print the parts of each message", Destination: &o.structure},
 			&cli.BoolFlag{Name: "envelope", Usage: "print UID, date, sender and subject", Destination: &o.envelope},
+			&cli.BoolFlag{Name: "preview", Usage: "print UID and the first words of the text", Destination: &o.preview},
 			&cli.BoolFlag{Name: "mark-seen", Usage: "set \\Seen", Destination: &o.markSeen},
 			&cli.BoolFlag{Name: "crlf", Usage: "print line ends as they came", Destination: &o.crlf},
 			maxMessageFlag(&o.maxMessage),
@@ -63,26 +72,33 @@ func (e *env) imapFetchCommand() *cli.Command {
 }
 
 // list tells if the messages are described rather than given.
-func (o *imapFetchOptions) list() bool { return o.structure || o.envelope }
+func (o *imapFetchOptions) list() bool { return o.structure || o.envelope || o.preview }
+
+// pieces tells if what is given is no whole message, nor header of one.
+func (o *imapFetchOptions) pieces() bool { return o.part != "" || o.span != "" }
 
 func (o *imapFetchOptions) check(c *call) error {
 	ways := 0
-	for _, on := range []bool{o.headers, o.structure, o.envelope, o.part != ""} {
+	for _, on := range []bool{o.headers, o.structure, o.envelope, o.preview, o.pieces()} {
 		if on {
 			ways++
 		}
 	}
 	switch {
 	case ways > 1:
-		return usagef("only one of --headers, --part, --structure and --envelope can be given")
-	case o.output != "-" && (o.list() || o.part != ""):
-		return usagef("-o stores messages: it goes with none of --part, --structure and --envelope")
+		return usagef("only one of --headers, --part, --structure, --envelope and --preview can be given")
+	case o.output != "-" && (o.list() || o.pieces()):
+		return usagef("-o stores messages: it goes with none of --part, --range, --structure, --envelope and --preview")
+	case o.list() && (o.markSeen || o.crlf):
+		return usagef("--mark-seen and --crlf go with messages and parts that are printed")
 	case o.output != "-" && o.crlf:
 		return usagef("--crlf is for standard output")
 	case o.rawPart && o.part == "":
 		return usagef("--raw goes with --part")
+	case o.decode && (o.part == "" || o.rawPart || o.span != ""):
+		return usagef("--decode goes with --part, and with neither --raw nor --range")
 	case c.json && o.output == "-" && !o.list():
-		return usagef("--json describes messages: it needs --envelope, --structure or -o with a folder or file")
+		return usagef("--json describes messages: it needs --envelope, --structure, --preview or -o with a folder or file")
 	}
 	return nil
 }
@@ -91,12 +107,9 @@ func (c *call) imapFetch(ctx context.Context, o *imapFetchOptions) error {
 	if err := o.check(c); err != nil {
 		return err
 	}
-	var section imap.Section
-	var err error
-	if o.part != "" {
-		if section, err = imapwire.ParseSection(o.part); err != nil {
-			return usagef("%v", err)
-		}
+	section, err := o.section()
+	if err != nil {
+		return err
 	}
 	m, err := c.imapMessages(c.args[1:], o.imapSetOptions)
 	if err != nil || m.nothing() {
@@ -114,13 +127,37 @@ func (c *call) imapFetch(ctx context.Context, o *imapFetchOptions) error {
 		}
 		f := &imapFetching{call: c, client: client, o: o, section: section, m: m, set: set, missing: missing}
 		switch {
+		case o.preview:
+			return f.preview(ctx)
 		case o.list():
 			return f.describe(ctx)
-		case o.part != "":
+		case o.pieces():
 			return f.part(ctx)
 		}
 		return f.deliver(ctx)
 	})
+}
+
+// section reads --part and --range.
+func (o *imapFetchOptions) section() (imap.Section, error) {
+	section, err := imapwire.ParseSection(o.part)
+	if err != nil {
+		return section, usagef("%v", err)
+	}
+	if o.span == "" {
+		return section, nil
+	}
+	from, to, ok := strings.Cut(o.span, "-")
+	first, err := strconv.ParseUint(from, 10, 32)
+	last := uint64(math.MaxUint32 - 1)
+	if to != "" && err == nil {
+		last, err = strconv.ParseUint(to, 10, 32)
+	}
+	if !ok || err != nil || last < first {
+		return section, usagef("%q is no range like 0-1023 or 1024-", o.span)
+	}
+	section.Offset, section.Length = uint32(first), uint32(min(last-first+1, math.MaxUint32))
+	return section, nil
 }
 
 // imapFetching is one run of the command with its mailbox open.
@@ -150,7 +187,7 @@ func (f *imapFetching) done(gone imap.UIDSet, err error) error {
 // describe prints what messages are, without their octets.
 func (f *imapFetching) describe(ctx context.Context) error {
 	items := &imap.FetchOptions{Envelope: f.o.envelope, Structure: f.o.structure,
-		Flags: f.o.envelope, InternalDate: f.o.envelope, Size: true}
+		Flags: f.o.envelope, InternalDate: f.o.envelope, Size: true, Gmail: f.json, ObjectID: f.json}
 	return f.done(f.client.Fetch(ctx, f.set, items, func(msg *imap.Message) error {
 		if f.json {
 			return f.imapDescribeJSON(msg)
@@ -173,26 +210,14 @@ func (c *call) imapDescribeJSON(msg *imap.Message) error {
 }
 
 func (c *call) imapEnvelopeRow(msg *imap.Message) error {
-	var out imapObject
-	out.addEnvelope(msg.Envelope)
-	date, from, subject := out.SentAt, "", ""
-	if date == "" && !msg.InternalDate.IsZero() {
-		date = msg.InternalDate.Format(time.RFC3339)
+	out := imapObject{UID: msg.UID}
+	if env := msg.Envelope; env != nil { // no more than is shown: there may be many
+		out.addEnvelope(&imap.Envelope{Date: env.Date, Subject: env.Subject, From: env.From})
 	}
-	for i, a := range out.From {
-		if i > 0 {
-			from += ", "
-		}
-		if a.Name == "" {
-			from += a.Email
-		} else {
-			from += a.Name + " <" + a.Email + ">"
-		}
+	if out.SentAt == "" && !msg.InternalDate.IsZero() {
+		out.SentAt = msg.InternalDate.Format(time.RFC3339)
 	}
-	if out.Subject != nil {
-		subject = *out.Subject
-	}
-	return c.row(uidText(msg.UID), date, from, subject)
+	return c.row(out.columns()...)
 }
 
 func uidText(uid imap.UID) string { return strconv.FormatUint(uint64(uid), 10) }
@@ -215,41 +240,6 @@ func (c *call) imapStructureRows(msg *imap.Message) error {
 		}
 	})
 	return err
-}
-
-// part prints one part of each message, decoded unless it is told not to.
-func (f *imapFetching) part(ctx context.Context) error {
-	decode := !f.o.rawPart && f.section.Spec == "" && len(f.section.Part) > 0
-	items := &imap.FetchOptions{Structure: decode, Sections: []imap.Section{f.section}, MarkSeen: f.o.markSeen}
-	gone, err := f.client.Fetch(ctx, f.set, items, func(msg *imap.Message) error {
-		body, err := msg.Next()
-		if err != nil {
-			return err
-		}
-		encoding := ""
-		if decode && msg.Structure != nil {
-			if p := msg.Structure.Find(f.section.String()); p != nil && !p.Multipart() && p.Type != "message" {
-				encoding = p.Encoding
-			}
-		}
-		return f.copyPart(body, encoding)
-	})
-	if err == nil && f.m.single() && !gone.Empty() {
-		return notFoundf("no message with UID %s, or it has no part %s", f.m.set, f.o.part)
-	}
-	return f.done(gone, err)
-}
-
-// copyPart writes a part to standard output.
-func (f *imapFetching) copyPart(body io.Reader, encoding string) error {
-	switch lf := !f.o.crlf && !f.o.rawPart; {
-	case encoding != "":
-		body = mimetree.NewDecoder(body, encoding, mimetree.DecodeOptions{LF: lf})
-	case lf:
-		body = message.ToLF(body)
-	}
-	_, err := io.Copy(f.stdout, body)
-	return f.ourFault(err)
 }
 
 // ourFault marks an error as one of our own streams and files, when the connection is not at fault.

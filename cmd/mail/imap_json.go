@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,6 +31,11 @@ type imapObject struct {
 	Bcc           []imapAddress   `json:"bcc,omitempty"`
 	Subject       *string         `json:"subject,omitempty"`
 	BodyStructure *imapPart       `json:"bodyStructure,omitempty"`
+	EmailID       string          `json:"emailId,omitempty"` // RFC 8474
+	ThreadID      string          `json:"threadId,omitempty"`
+	Labels        []string        `json:"labels,omitempty"` // Gmail's, with its ids
+	GmailID       string          `json:"gmailMessageId,omitempty"`
+	GmailThread   string          `json:"gmailThreadId,omitempty"`
 	Path          string          `json:"path,omitempty"`
 	DryRun        bool            `json:"dryRun,omitempty"`
 }
@@ -80,6 +87,13 @@ func imapObjectOf(m *imap.Message) imapObject {
 	if !m.InternalDate.IsZero() {
 		o.ReceivedAt = m.InternalDate.UTC().Format(time.RFC3339)
 	}
+	o.EmailID, o.ThreadID = valid(m.EmailID), valid(m.ThreadID)
+	for _, label := range m.Labels {
+		o.Labels = append(o.Labels, valid(label))
+	}
+	if m.GmailID != 0 { // in text: they are beyond what JSON numbers hold
+		o.GmailID, o.GmailThread = strconv.FormatUint(m.GmailID, 10), strconv.FormatUint(m.GmailThread, 10)
+	}
 	return o
 }
 
@@ -97,11 +111,26 @@ func (o *imapObject) addEnvelope(env *imap.Envelope) {
 	o.Subject = &subject
 }
 
-// messageIDs takes the ids out of a field, without their angle brackets.
+// columns are UID, date, sender and subject.
+func (o *imapObject) columns() []string {
+	date, subject := cmp.Or(o.SentAt, o.ReceivedAt), ""
+	from := make([]string, len(o.From))
+	for i, a := range o.From {
+		if from[i] = a.Email; a.Name != "" {
+			from[i] = a.Name + " <" + a.Email + ">"
+		}
+	}
+	if o.Subject != nil {
+		subject = *o.Subject
+	}
+	return []string{uidText(o.UID), date, strings.Join(from, ", "), subject}
+}
+
+// messageIDs takes the ids out of a field, without their angle brackets, whatever stands between them.
 func messageIDs(field string) []string {
 	var ids []string
-	for _, word := range strings.Fields(field) {
-		ids = append(ids, valid(strings.Trim(word, "<>")))
+	for _, word := range strings.FieldsFunc(field, func(r rune) bool { return r == '<' || r == '>' || r == ' ' || r == '\t' }) {
+		ids = append(ids, valid(word))
 	}
 	return ids
 }

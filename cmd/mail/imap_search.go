@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/urfave/cli/v2"
 
@@ -21,8 +20,11 @@ func (e *env) imapSearchCommand() *cli.Command {
 			"Terms: all seen unseen answered unanswered flagged unflagged deleted undeleted draft undraft recent old new; " +
 			"from:TEXT to: cc: bcc: subject: body: text: look for a part of what is there; header:NAME:TEXT does in any field, " +
 			"header:NAME asks if there is one; since:DATE before: on: go by arrival, sentsince: sentbefore: senton: by the " +
-			"Date field, with 2026-11-01, today, yesterday, 7d or 2w for a DATE; larger:SIZE smaller: with 500k or 10M; " +
-			"keyword:WORD unkeyword: uid:SET; not:TERM turns a term around. Each term is an operand of its own.\n\n" +
+			"Date field, with 2026-11-01, today, yesterday, 7d or 2w for a DATE; younger:AGE older: go by arrival to the second, " +
+			"with 90s, 30m, 2h, 7d or 2w; larger:SIZE smaller: with 500k or 10M; keyword:WORD unkeyword: uid:SET; label:NAME " +
+			"gmail:QUERY for Gmail only; not:TERM turns a term around. Each term is an operand of its own.\n\n" +
+			"Where the server does not know ages (WITHIN), or takes no texts beyond ASCII, it is asked for more messages, and " +
+			"those are looked at here. label: and gmail: cannot be done without Gmail: the status is 76.\n\n" +
 			"--imap takes search keys as they are in IMAP, for OR and what else the server knows.",
 		args:    "MAILBOX [TERM…]",
 		minArgs: 1,
@@ -37,18 +39,15 @@ func (e *env) imapSearchCommand() *cli.Command {
 }
 
 func (c *call) imapSearch(ctx context.Context, raw string) error {
-	keys, err := imap.ParseTerms(c.args[1:], c.now())
+	q, err := c.parseTerms(c.args[1:], raw)
 	if err != nil {
 		return err
-	}
-	if raw != "" {
-		keys = append(keys, imap.SearchRaw(raw))
 	}
 	return c.imapSession(ctx, func(client *imap.Client) error {
 		if _, err := openMailbox(ctx, client, c.args[0], false); err != nil {
 			return err
 		}
-		found, err := client.Search(ctx, keys...)
+		found, err := q.run(ctx, client)
 		if err != nil {
 			return err
 		}
@@ -62,15 +61,16 @@ func (c *call) imapSearch(ctx context.Context, raw string) error {
 // printUIDs prints one UID a line.
 func (c *call) printUIDs(set imap.UIDSet) error {
 	for uid := range set.All() {
-		var err error
-		if c.json {
-			err = c.printJSON(imapObject{UID: uid})
-		} else {
-			err = c.lines.put(strconv.FormatUint(uint64(uid), 10))
-		}
-		if err != nil {
+		if err := c.printUID(uid); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (c *call) printUID(uid imap.UID) error {
+	if c.json {
+		return c.printJSON(imapObject{UID: uid})
+	}
+	return c.lines.put(uidText(uid))
 }

@@ -33,62 +33,45 @@ func (o *imapSetOptions) flags(more ...cli.Flag) []cli.Flag {
 
 // imapMessages names messages of a mailbox as they were typed.
 type imapMessages struct {
-	keys    []imap.SearchKey // a search, when not nil
-	set     imap.UIDSet      // else UIDs
-	singles imap.UIDSet      // those of set that were named one by one: they should be there
-	stdin   bool
+	query   *imapQuery  // a search, when not nil
+	set     imap.UIDSet // else UIDs
+	singles imap.UIDSet // those of set that were named one by one: they should be there
 }
 
 // imapMessages reads the operands behind the mailbox.
 func (c *call) imapMessages(args []string, o imapSetOptions) (*imapMessages, error) {
-	m := &imapMessages{}
-	if o.raw != "" {
-		m.keys = []imap.SearchKey{imap.SearchRaw(o.raw)}
-	}
 	terms := 0
 	for _, arg := range args {
-		if imap.IsTerm(arg) {
+		if isTerm(arg) {
 			terms++
 		}
 	}
+	m := &imapMessages{}
+	var err error
 	switch {
 	case len(args) == 0 && o.raw == "":
 		return nil, usagef("no messages are named: a set of UIDs, search terms or - is expected")
 	case terms > 0 && terms < len(args):
 		return nil, usagef("a set and search terms together: write uid:SET among the terms")
-	case terms > 0 || (o.raw != "" && len(args) == 0):
-		return m, m.addTerms(c, args)
+	case terms > 0 || len(args) == 0:
+		m.query, err = c.parseTerms(args, o.raw)
 	case o.raw != "":
 		return nil, usagef("a set and --imap together: write UID SET among the keys")
 	case o.seq:
-		return m, m.addSequence(args)
+		err = m.addSequence(args)
+	default:
+		err = m.addSets(c, args)
 	}
-	return m, m.addSets(c, args)
-}
-
-func (m *imapMessages) addTerms(c *call, args []string) error {
-	keys, err := imap.ParseTerms(args, c.now())
-	m.keys = append(m.keys, keys...)
-	return err
+	return m, err
 }
 
 func (m *imapMessages) addSequence(args []string) error {
-	for _, arg := range args {
-		set, err := imapwire.ParseSeqSet(arg)
-		if err != nil {
-			return usagef("%v", err)
-		}
-		m.keys = orKey(m.keys, imap.SearchSeq(set))
+	set, err := imapwire.ParseSeqSet(strings.Join(args, ","))
+	if err != nil {
+		return usagef("%v", err)
 	}
+	m.query = &imapQuery{keys: []imap.SearchKey{imap.SearchSeq(set)}}
 	return nil
-}
-
-// orKey joins alternatives.
-func orKey(keys []imap.SearchKey, k imap.SearchKey) []imap.SearchKey {
-	if len(keys) == 0 {
-		return []imap.SearchKey{k}
-	}
-	return []imap.SearchKey{imap.SearchOr(keys[0], k)}
 }
 
 func (m *imapMessages) addSets(c *call, args []string) error {
@@ -103,7 +86,6 @@ func (m *imapMessages) addSets(c *call, args []string) error {
 		if err != nil {
 			return err
 		}
-		m.stdin = true
 		if err := m.read(in); err != nil {
 			return err
 		}
@@ -114,6 +96,7 @@ func (m *imapMessages) addSets(c *call, args []string) error {
 // read takes UIDs or sets, one a line; further words on a line do not count, so that a listing can be piped in.
 func (m *imapMessages) read(r io.Reader) error {
 	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20) // a set of many ranges is a long word
 	for n := 1; lines.Scan(); n++ {
 		words := strings.Fields(lines.Text())
 		if len(words) == 0 {
@@ -145,11 +128,11 @@ func (m *imapMessages) add(text string) error {
 
 // single tells if exactly one UID was named.
 func (m *imapMessages) single() bool {
-	return m.keys == nil && !m.set.Dynamic() && m.set.Count() == 1
+	return m.query == nil && !m.set.Dynamic() && m.set.Count() == 1
 }
 
 // nothing tells if standard input named no message: then there is nothing to do.
-func (m *imapMessages) nothing() bool { return m.keys == nil && m.set.Empty() }
+func (m *imapMessages) nothing() bool { return m.query == nil && m.set.Empty() }
 
 // errNothing ends a session in which there is nothing to do: it is no failure.
 var errNothing = errors.New("nothing to do")
@@ -157,11 +140,11 @@ var errNothing = errors.New("nothing to do")
 // find gives the UIDs of those messages that are there. None at all is an error: status 1 for a search, 66 for UIDs
 // unless `*` was among them. missing are UIDs that were named one by one.
 func (m *imapMessages) find(ctx context.Context, client *imap.Client) (found, missing imap.UIDSet, err error) {
-	keys := m.keys
-	if keys == nil {
-		keys = []imap.SearchKey{imap.SearchUIDs(m.set)}
+	query := m.query
+	if query == nil {
+		query = &imapQuery{keys: []imap.SearchKey{imap.SearchUIDs(m.set)}}
 	}
-	found, err = client.Search(ctx, keys...)
+	found, err = query.run(ctx, client)
 	if err != nil {
 		return found, missing, err
 	}
@@ -174,7 +157,7 @@ func (m *imapMessages) none(none bool) error {
 	switch {
 	case !none:
 		return nil
-	case m.keys != nil:
+	case m.query != nil:
 		return silent(exitNo)
 	case m.set.Dynamic():
 		return errNothing

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/mail-toolkit/mail/pkg/auth"
+	"github.com/mail-toolkit/mail/pkg/imap"
 	"github.com/mail-toolkit/mail/pkg/wire/wiretest"
 )
 
@@ -254,7 +257,7 @@ func TestIMAPAppend(t *testing.T) {
 	runIMAP(t, map[string]imapCase{
 		"json":      {script: "C: $a APPEND x (\\Seen \\$Junk) \"*1-Nov-2026 12:00:00 +0000\" {8+}\nC{8}\nC:\nS: $a OK [APPENDUID 7 99] done\n", args: []string{"append", "x", "--flag", "seen", "--flag", "$Junk", "--date", "2026-11-01T12:00:00Z", "--json"}, stdin: "A: b\n\n", stdout: `{"uid":99,"mailbox":"x","uidValidity":7,"size":8,"keywords":{"$junk":true,"$seen":true}}` + "\n"},
 		"several":   {script: "C: $a APPEND x *{6+}\nC{6} \"A: b\\r\\n\"\nC:\nS: $a OK [APPENDUID 7 1] done\nC: $b APPEND x *{6+}\nC{6} \"C: d\\r\\n\"\nC:\nS: $b OK done\n", args: []string{"append", "x"}, stdin: imapFrom + "A: b\n\n" + imapFrom + "C: d\n\n", stdout: "1\n"},
-		"create":    {script: "C: $a APPEND x {6+}\nC{6}\nC:\nS: $a NO [TRYCREATE] no\nC: $b CREATE x\nS: $b OK done\nC: $c APPEND x {6+}\nC{6} \"A: b\\r\\n\"\nC:\nS: $c OK done\n", args: []string{"append", "x", "--create"}, stdin: "A: b\n"},
+		"create":    {script: "C: $b CREATE x\nS: $b NO [ALREADYEXISTS] is there\nC: $c APPEND x {6+}\nC{6} \"A: b\\r\\n\"\nC:\nS: $c OK done\n", args: []string{"append", "x", "--create"}, stdin: "A: b\n"},
 		"too large": {caps: "APPENDLIMIT=5", script: "# nothing more\n", args: []string{"append", "x"}, stdin: "A: b\n", code: 69, stderr: []string{"TOOBIG"}},
 	})
 }
@@ -280,5 +283,50 @@ func TestO1_IMAPOnATerminal(t *testing.T) {
 	code, stdout, stderr := tt.invoke(t, func(e *env) { e.stdoutTTY, e.stderrTTY = true, true })
 	if code != 0 || strings.ContainsAny(stdout+stderr, "\x1b\x07") || !strings.Contains(stdout, "x1b") {
 		t.Errorf("got %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
+
+// The clock on the wall jumps while the computer sleeps; the one of the process does not.
+func TestIMAPWatchSeesSleep(t *testing.T) {
+	for name, jump := range map[string]time.Duration{"sleep": time.Hour, "none": 0, "clock set back": -time.Hour} {
+		start, calls := time.Now(), 0
+		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		slept := false
+		watchClock(ctx, clock{step: 5 * time.Millisecond, now: func() time.Time {
+			if calls++; calls > 2 {
+				return start.Add(jump + time.Since(start))
+			}
+			return start.Add(time.Since(start))
+		}}, func() { slept = true })
+		cancel()
+		if want := jump > 0; slept != want {
+			t.Errorf("%s: got %v, want %v", name, slept, want)
+		}
+	}
+}
+
+// What may pass is tried again, what will not is not.
+func TestIMAPWatchAgain(t *testing.T) {
+	w := &imapWatching{call: &call{}}
+	for name, tt := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"bye":        {&imap.Error{Status: "BYE"}, true},
+		"suspended":  {errSuspended, true},
+		"no network": {&net.DNSError{IsNotFound: true}, true},
+		"usage":      {usagef("x"), false},
+		"ours":       {&localError{errNothing}, false},
+		"lacking":    {&imap.CapabilityError{Capability: "NOTIFY"}, false},
+		"output":     {&outputError{errNothing}, false},
+	} {
+		if got := w.again(tt.err); got != tt.want {
+			t.Errorf("%s: got %v, want %v", name, got, tt.want)
+		}
+	}
+	for n, want := range []bool{true, true, false} {
+		if got := w.again(&auth.Error{Err: auth.ErrRefused}); got != want {
+			t.Errorf("login %d refused: got %v, want %v", n, got, want)
+		}
 	}
 }

@@ -22,6 +22,7 @@ func (e *env) mimeCommand() *cli.Command {
 		e.mimeTreeCommand(),
 		e.mimeCatCommand(),
 		e.mimeHeadersCommand(),
+		e.mimeCheckCommand(),
 	)
 }
 
@@ -97,9 +98,18 @@ type partObject struct {
 	Charset     string        `json:"charset,omitempty"`
 	Encoding    string        `json:"encoding,omitempty"`
 	Disposition string        `json:"disposition,omitempty"`
+	SHA256      string        `json:"sha256,omitempty"` // of the file
+	Header      *span         `json:"header,omitempty"` // where it stands in the message
+	Body        *span         `json:"body,omitempty"`
 	CID         string        `json:"cid,omitempty"`
 	Defects     []string      `json:"defects,omitempty"`
 	SubParts    []*partObject `json:"subParts,omitempty"`
+}
+
+// span is a place in a message, in octets.
+type span struct {
+	Offset int64 `json:"offset"`
+	Size   int64 `json:"size"`
 }
 
 func newPartObject(p *mimetree.Part, size int64) *partObject {

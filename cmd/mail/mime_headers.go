@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -26,7 +28,8 @@ func (e *env) mimeHeadersCommand() *cli.Command {
 		name:  "headers",
 		usage: "print the header of a message, decoded",
 		about: "Prints the fields of the header, one line each, unfolded and with encoded words turned into text. With NAMEs only those " +
-			"fields, in the order of the header; with one NAME the values alone. When no field has one of the names the status is 1.\n\n" +
+			"fields, in the order of the header; with one NAME the values alone. When no field has one of the names the status is 1. " +
+			"With --json the fields of addresses, dates, message identifiers and MIME parameters have what was read from them, too.\n\n" +
 			mimeInputHelp,
 		args:    "[NAME…]",
 		maxArgs: -1,
@@ -58,7 +61,7 @@ func (c *call) mimeHeaders(ctx context.Context, o mimeHeadersOptions) error {
 	}
 	found, printed := false, false
 	err := c.eachMessage(ctx, o.file, func(r io.Reader) error {
-		return mimetree.Walk(r, nil, func(p *mimetree.Part, _ *mimetree.Body) error {
+		return mimetree.Walk(r, &mimetree.WalkOptions{OpenEncoded: true}, func(p *mimetree.Part, _ *mimetree.Body) error {
 			if id != "" && p.ID != id {
 				return nil
 			}
@@ -82,10 +85,58 @@ func (c *call) mimeHeaders(ctx context.Context, o mimeHeadersOptions) error {
 	return nil
 }
 
-// headerField is a field in --json output, as in JMAP (RFC 8621 §4.1.3).
+// headerField is a field in --json output, as in JMAP (RFC 8621 §4.1.3), with what its value says (§4.1.2) when it can be read.
 type headerField struct {
-	Name  string `json:"name"`
-	Value string `json:"value"`
+	Name       string            `json:"name"`
+	Value      string            `json:"value"`
+	Addresses  []popAddress      `json:"addresses,omitempty"`
+	Date       string            `json:"date,omitempty"`       // RFC 3339
+	MessageIDs []string          `json:"messageIds,omitempty"` // without angle brackets
+	Type       string            `json:"type,omitempty"`       // media type or disposition
+	Params     map[string]string `json:"params,omitempty"`
+}
+
+// newHeaderField reads what a field says.
+func newHeaderField(f message.Field, decoded string) headerField {
+	o := headerField{Name: valid(f.Name), Value: decoded}
+	value := f.Value()
+	switch strings.TrimPrefix(strings.ToLower(f.Name), "resent-") {
+	case "from", "sender", "reply-to", "to", "cc", "bcc":
+		list, err := message.ParseAddressList(value)
+		if err != nil {
+			break
+		}
+		for _, a := range list {
+			o.Addresses = append(o.Addresses, popAddress{Name: valid(a.Name), Email: valid(a.Addr)})
+		}
+	case "date":
+		if t, err := message.ParseDate(value); err == nil {
+			o.Date = t.Format(time.RFC3339)
+		}
+	case "message-id", "in-reply-to", "references", "content-id":
+		for _, id := range bracketed.FindAllStringSubmatch(valid(value), -1) {
+			o.MessageIDs = append(o.MessageIDs, id[1])
+		}
+	case "content-type":
+		var params mimetree.Params
+		o.Type, params, _ = mimetree.ParseMediaType(value)
+		o.Params = paramsObject(params)
+	case "content-disposition":
+		var params mimetree.Params
+		o.Type, params, _ = mimetree.ParseDisposition(value)
+		o.Params = paramsObject(params)
+	}
+	return o
+}
+
+var bracketed = regexp.MustCompile(`<([^<>]*)>`)
+
+func paramsObject(params mimetree.Params) map[string]string {
+	o := make(map[string]string, len(params))
+	for _, p := range params {
+		o[valid(p.Name)] = valid(p.Value)
+	}
+	return o
 }
 
 // printHeader prints the fields that were asked for; some tells if there were any.
@@ -102,7 +153,7 @@ func (c *call) printHeader(h *message.Header, o mimeHeadersOptions) (some bool, 
 		case o.raw:
 			_, err = c.stdout.Write(endLine(f.Raw))
 		case c.json:
-			object.Headers = append(object.Headers, headerField{valid(f.Name), value})
+			object.Headers = append(object.Headers, newHeaderField(f, value))
 		case len(c.args) == 1:
 			_, err = fmt.Fprintln(c.stdout, escapeText(value))
 		default:

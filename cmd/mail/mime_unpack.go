@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -18,6 +20,8 @@ type mimeUnpackOptions struct {
 	list     bool
 	keep     bool
 	messages bool
+	lossless string
+	manifest string
 	maxParts int
 	maxBytes int64
 }
@@ -30,7 +34,9 @@ func (e *env) mimeUnpackCommand() *cli.Command {
 		usage: "write the parts of a message to files",
 		about: "Writes every part to a file of its own and prints the paths, one a line. Names are those that the message gives, made " +
 			"harmless; parts without a name are called part-NUMBER. A file that exists is never replaced, the new one gets a number: " +
-			"report-1.pdf. A file appears when it is complete.\n\n" + mimeInputHelp,
+			"report-1.pdf. A file appears when it is complete. DIR must be no symbolic link, unless it ends in /.\n\n" +
+			"With --lossless the message is taken apart so that `mail mime pack --from DIR` gives it again, octet for octet, or with what was " +
+			"edited in the files. Standard input is then one message, whatever it begins with.\n\n" + mimeInputHelp,
 		args:    "[FILE]",
 		maxArgs: 1,
 		changes: true,
@@ -39,6 +45,9 @@ func (e *env) mimeUnpackCommand() *cli.Command {
 			&cli.StringFlag{Name: "C", Usage: "write into the folder `DIR`, made when it is missing", Value: o.dir, Destination: &o.dir},
 			&cli.BoolFlag{Name: "list", Usage: "write nothing: print number, type, size and name of each part", Destination: &o.list},
 			&cli.BoolFlag{Name: "messages", Usage: "write messages inside the message whole, as .eml files", Destination: &o.messages},
+			&cli.StringFlag{Name: "lossless", Usage: "write into `DIR` all that it takes to pack the same message again", Destination: &o.lossless},
+			&cli.StringFlag{Name: "manifest", Usage: "write a JSON object for each file, with its part, size, type and SHA-256, to `FILE`; - prints them and no paths",
+				Destination: &o.manifest},
 			&cli.BoolFlag{Name: "keep-names", Usage: "fail rather than change a name", Destination: &o.keep},
 			&cli.IntFlag{Name: "max-parts", Usage: "write what follows `N` parts to one file, undivided", Value: 10000, Destination: &o.maxParts},
 			sizeFlag("max-bytes", "stop when the files together exceed `SIZE` (default: 1G, or 100 times the message)", &o.maxBytes),
@@ -47,53 +56,159 @@ func (e *env) mimeUnpackCommand() *cli.Command {
 	})
 }
 
-func (c *call) mimeUnpack(ctx context.Context, o mimeUnpackOptions) error {
-	if o.maxParts < 1 {
+func (c *call) mimeUnpack(ctx context.Context, o mimeUnpackOptions) (err error) {
+	switch {
+	case o.maxParts < 1:
 		return usagef("--max-parts: at least 1 is expected")
+	case o.lossless != "" && (o.list || o.messages || o.dir != "."):
+		return usagef("--lossless excludes -C, --list and --messages")
+	case o.list && o.manifest != "" && o.manifest != "-":
+		return usagef("--list writes no file: --manifest - prints the objects")
 	}
-	u := &mimetree.UnpackOptions{
+	u := &unpacking{c: c, o: o, options: &mimetree.UnpackOptions{
 		Limits: mimetree.Limits{Parts: o.maxParts}, MaxBytes: o.maxBytes, Messages: o.messages, Keep: o.keep, List: o.list || c.dryRun,
-		Container: c.noteDefects,
+		Digest: o.manifest != "", Names: new(mimetree.Names), Container: c.noteDefects,
+	}}
+	if o.lossless != "" {
+		u.o.dir = o.lossless
 	}
-	made := false
-	incomplete := false
-	err := c.eachMessage(ctx, c.operand(0), func(r io.Reader) error {
-		if !u.List && !made {
-			if err := os.MkdirAll(o.dir, 0o700); err != nil {
-				return codef(exitCreate, "%w", err)
-			}
-			made = true
-		}
-		return mimetree.Unpack(ctx, r, o.dir, u, func(e mimetree.Entry) error {
-			c.noteDefects(e.Part)
-			incomplete = incomplete || isLimit(e.Part)
-			return c.printEntry(e, o)
-		})
-	})
-	if err != nil {
-		if limit := (*mimetree.LimitError)(nil); errors.As(err, &limit) {
-			return &hinted{err, "the files printed are complete; --max-bytes sets the limit"}
-		}
+	if err := u.openManifest(); err != nil {
 		return err
 	}
-	if incomplete {
+	defer func() { err = errors.Join(err, u.closeManifest()) }()
+	if err := u.run(ctx); err != nil {
+		return unpackError(err)
+	}
+	if u.incomplete {
 		return silent(exitIncomplete)
 	}
 	return nil
 }
 
-// printEntry prints a part that was written.
-func (c *call) printEntry(e mimetree.Entry, o mimeUnpackOptions) error {
-	path := filepath.Join(o.dir, e.Name)
+// unpackError adds what can be done about an error.
+func unpackError(err error) error {
+	var limit *mimetree.LimitError
+	var link *mimetree.LinkError
+	switch {
+	case errors.As(err, &limit):
+		return &hinted{err, "the files printed are complete; --max-bytes sets the limit"}
+	case errors.As(err, &link):
+		return &hinted{codef(exitCreate, "%w", link), "with / behind its name it is followed"}
+	}
+	return err
+}
+
+// unpacking is one run of `mail mime unpack`.
+type unpacking struct {
+	c          *call
+	o          mimeUnpackOptions
+	options    *mimetree.UnpackOptions
+	made       bool // the folder is there
+	messages   int
+	incomplete bool
+	manifest   *os.File // nil: none, or standard output
+	objects    *json.Encoder
+}
+
+func (u *unpacking) run(ctx context.Context) error {
+	if u.o.lossless == "" || u.options.List {
+		return u.c.eachMessage(ctx, u.c.operand(0), func(r io.Reader) error {
+			if err := u.makeFolder(); err != nil {
+				return err
+			}
+			return mimetree.Unpack(ctx, r, u.o.dir, u.options, u.told)
+		})
+	}
+	in, err := u.c.openMessage(u.c.operand(0))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	if err := u.makeFolder(); err != nil {
+		return err
+	}
+	u.messages = 1
+	return mimetree.UnpackLossless(ctx, in, u.o.dir, u.options, u.told)
+}
+
+// makeFolder makes the folder before the first message.
+func (u *unpacking) makeFolder() error {
+	u.messages++
+	if u.options.List || u.made {
+		return nil
+	}
+	u.made = true
+	if err := os.MkdirAll(u.o.dir, 0o700); err != nil {
+		return codef(exitCreate, "%w", err)
+	}
+	return nil
+}
+
+// manifestObject is a file in the manifest.
+type manifestObject struct {
+	Message int    `json:"message"` // its place in the stream
+	Part    string `json:"part"`
+	File    string `json:"file"`
+	Name    string `json:"name,omitempty"` // as the sender calls it
+	Size    int64  `json:"size"`
+	Type    string `json:"type"`
+	SHA256  string `json:"sha256"`
+}
+
+// openManifest starts the manifest beside its name, so that it appears when it is complete.
+func (u *unpacking) openManifest() (err error) {
+	if u.o.manifest == "" || u.o.manifest == "-" || u.options.List {
+		return nil
+	}
+	if u.manifest, err = os.CreateTemp(filepath.Dir(u.o.manifest), ".mail-*.part"); err != nil {
+		return codef(exitCreate, "%w", err)
+	}
+	u.objects = json.NewEncoder(u.manifest)
+	u.objects.SetEscapeHTML(false)
+	return nil
+}
+
+// closeManifest gives the manifest its name. It has what was written, whatever came of the rest.
+func (u *unpacking) closeManifest() error {
+	if u.manifest == nil {
+		return nil
+	}
+	temp := u.manifest.Name()
+	err := u.manifest.Close()
+	if err == nil {
+		err = os.Rename(temp, u.o.manifest)
+	}
+	if err != nil {
+		return errors.Join(codef(exitCreate, "%w", err), os.Remove(temp))
+	}
+	return nil
+}
+
+// told prints a part that was written.
+func (u *unpacking) told(e mimetree.Entry) error {
+	c := u.c
+	c.noteDefects(e.Part)
+	u.incomplete = u.incomplete || isLimit(e.Part)
+	path := filepath.Join(u.o.dir, e.Name)
+	digest := hex.EncodeToString(e.SHA256)
+	m := manifestObject{u.messages, e.Part.ID, valid(path), valid(e.Part.Filename), e.Size, e.Part.MediaType, digest}
+	switch {
+	case u.o.manifest == "-":
+		return c.printJSON(m)
+	case u.objects != nil:
+		if err := u.objects.Encode(m); err != nil {
+			return err
+		}
+	}
 	switch {
 	case c.json:
 		object := newPartObject(e.Part, e.Size)
-		object.Path = valid(path)
-		if o.list {
-			object.Path = ""
+		object.SHA256 = digest
+		if !u.o.list {
+			object.Path = valid(path)
 		}
 		return c.printJSON(object)
-	case o.list:
+	case u.o.list:
 		return c.row(e.Part.ID, e.Part.MediaType, strconv.FormatInt(e.Size, 10), e.Name)
 	}
 	_, err := io.WriteString(c.stdout, c.text(path)+"\n")

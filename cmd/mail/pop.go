@@ -19,6 +19,7 @@ func (e *env) popCommand() *cli.Command {
 		e.popUidlCommand(),
 		e.popRetrCommand(),
 		e.popTopCommand(),
+		e.popFetchCommand(),
 		e.popDeleCommand(),
 	)
 }
@@ -39,11 +40,29 @@ func (c *call) dialPOP(ctx context.Context) (*pop3.Client, *config.Target, error
 	if err != nil {
 		return nil, nil, c.label(t, err)
 	}
-	if err := client.Auth(ctx, &t.Credentials); err != nil {
+	err = asTheyAre(ctx, client)
+	if err == nil {
+		err = client.Auth(ctx, &t.Credentials)
+	}
+	if err != nil {
 		_ = client.Close()
 		return nil, nil, c.label(t, err)
 	}
 	return client, t, nil
+}
+
+// asTheyAre asks a server that would change messages with UTF-8 in their headers not to (RFC 6856). Its refusal is
+// no reason to stop.
+func asTheyAre(ctx context.Context, client *pop3.Client) error {
+	caps, err := client.Caps(ctx)
+	if err != nil || !caps.Has("UTF8") {
+		return err
+	}
+	var refused *pop3.Error
+	if err := client.UTF8(ctx); err != nil && !errors.As(err, &refused) {
+		return err
+	}
+	return nil
 }
 
 // popSession runs fn in a session. Errors of the server's side get its label, those of our streams and files do not.

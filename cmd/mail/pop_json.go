@@ -23,6 +23,9 @@ type popObject struct {
 	Subject *string      `json:"subject,omitempty"`
 	Text    *string      `json:"text,omitempty"`
 	Path    string       `json:"path,omitempty"`
+	Present bool         `json:"present,omitempty"` // it was stored already
+	Skipped bool         `json:"skipped,omitempty"` // it is too large
+	Error   string       `json:"error,omitempty"`   // why it is left on the server
 	Deleted bool         `json:"deleted,omitempty"`
 	DryRun  bool         `json:"dryRun,omitempty"`
 }

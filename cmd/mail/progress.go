@@ -3,26 +3,32 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
+	"github.com/dustin/go-humanize"
 )
 
 // progress shows on the terminal how far long work has come: octets and, when there are several, messages. Work that
 // is done at once shows nothing. The methods of a nil *progress do nothing. It is safe for concurrent use.
 type progress struct {
+	w     io.Writer
+	what  string
+	total int64 // octets; -1: not known
+	begun time.Time
+
 	mu       sync.Mutex
-	bar      *progressbar.ProgressBar
-	since    time.Time
-	what     string
 	octets   int64
 	messages int
-	shown    bool
+	drawn    time.Time // zero: nothing is shown
 }
 
-// progressAfter is how long work takes before anything is shown.
-const progressAfter = 700 * time.Millisecond
+const (
+	progressAfter = 700 * time.Millisecond // how long work takes before anything is shown
+	progressEvery = 100 * time.Millisecond
+	progressWidth = 20 // cells of the bar
+)
 
 // newProgress makes a bar for total octets, -1 when that is not known. It is nil unless standard error is a terminal
 // that shows nothing else.
@@ -30,50 +36,45 @@ func (c *call) newProgress(what string, total int64) *progress {
 	if !c.stderrTTY || c.quiet || c.json || c.verbose > 0 {
 		return nil
 	}
-	return &progress{since: time.Now(), what: what, bar: progressbar.NewOptions64(total,
-		progressbar.OptionSetWriter(c.env.progress),
-		progressbar.OptionSetDescription(what),
-		progressbar.OptionShowBytes(true),
-		progressbar.OptionShowTotalBytes(true),
-		progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetRenderBlankState(false),
-		progressbar.OptionSetWidth(20),
-		progressbar.OptionSpinnerType(14),
-	)}
+	return &progress{w: c.env.progress, what: what, total: total, begun: time.Now()}
 }
 
 // add counts octets that went through.
-func (p *progress) add(n int) {
-	if p == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.octets += int64(n)
-	p.show()
-}
+func (p *progress) add(n int) { p.count(int64(n), 0) }
 
 // message counts a message that is settled.
-func (p *progress) message() {
+func (p *progress) message() { p.count(0, 1) }
+
+func (p *progress) count(octets int64, messages int) {
 	if p == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.messages++
-	p.show()
+	p.octets += octets
+	p.messages += messages
+	if now := time.Now(); now.Sub(p.begun) >= progressAfter && now.Sub(p.drawn) >= progressEvery {
+		p.drawn = now
+		fmt.Fprintf(p.w, "\r%s\x1b[K", p.line(now.Sub(p.begun)))
+	}
 }
 
-func (p *progress) show() {
-	if time.Since(p.since) < progressAfter {
-		return
-	}
-	p.shown = true
+// line is what is shown after a time.
+func (p *progress) line(took time.Duration) string {
+	words := []string{p.what}
 	if p.messages > 1 {
-		p.bar.Describe(fmt.Sprintf("%s, %d messages", p.what, p.messages))
+		words = append(words, fmt.Sprintf("%d messages", p.messages))
 	}
-	_ = p.bar.Set64(p.octets)
+	rate := float64(p.octets) / took.Seconds()
+	words = append(words, humanize.Bytes(uint64(p.octets)), humanize.Bytes(uint64(rate))+"/s")
+	if p.total > 0 && rate > 0 {
+		part := min(float64(p.octets)/float64(p.total), 1)
+		full := int(part * progressWidth)
+		left := time.Duration(float64(p.total-p.octets) / rate * float64(time.Second))
+		words = append(words, fmt.Sprintf("[%s%s] %d %%", strings.Repeat("=", full), strings.Repeat(" ", progressWidth-full), int(part*100)),
+			max(left, 0).Round(time.Second).String()+" left")
+	}
+	return strings.Join(words, "  ")
 }
 
 // clear takes the bar away, because words are coming; the next count brings it back.
@@ -83,8 +84,9 @@ func (p *progress) clear() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.shown {
-		_ = p.bar.Clear()
+	if !p.drawn.IsZero() {
+		fmt.Fprint(p.w, "\r\x1b[K")
+		p.drawn = time.Time{}
 	}
 }
 

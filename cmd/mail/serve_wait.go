@@ -18,7 +18,7 @@ import (
 // Defaults of `mail serve wait`.
 const (
 	waitTime = 30 * time.Second
-	waitStep = 200 * time.Millisecond // between two looks
+	waitStep = 200 * time.Millisecond // between two looks at a server without IDLE
 )
 
 // serveWaitOptions say which message is waited for.
@@ -78,55 +78,39 @@ func (c *call) serveWait(ctx context.Context, o *serveWaitOptions) error {
 }
 
 // find looks at each message once, as it comes, until one fits.
-func (o *serveWaitOptions) find(ctx context.Context, client *imap.Client) (imap.UID, error) {
-	tick := time.NewTicker(waitStep)
-	defer tick.Stop()
-	for last := imap.UID(0); ; {
-		found, err := client.Search(ctx)
-		if err != nil {
-			return 0, err
+func (o *serveWaitOptions) find(ctx context.Context, client *imap.Client) (uid imap.UID, err error) {
+	watch := &imap.WatchOptions{Known: &imap.UIDSet{}, Poll: waitStep}
+	err = client.Watch(ctx, watch, func(e imap.Event) error {
+		if e.Kind != imap.EventNew {
+			return nil
 		}
-		fresh := imap.UIDSet{}
-		for uid := range found.All() {
-			if uid > last {
-				fresh.Add(uid)
-			}
+		found, err := o.first(ctx, client, e.UIDs)
+		if err == nil && found != 0 {
+			uid, err = found, imap.ErrStop
 		}
-		uid, highest, err := o.first(ctx, client, fresh)
-		if err != nil || uid != 0 {
-			return uid, err
-		}
-		last = max(last, highest)
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-tick.C:
-		}
+		return err
+	})
+	if err == nil && uid == 0 {
+		err = ctx.Err()
 	}
+	return uid, err
 }
 
-// first returns the lowest UID of the messages in set that fit, or 0, and the highest that was looked at.
-func (o *serveWaitOptions) first(ctx context.Context, client *imap.Client, set imap.UIDSet) (uid, highest imap.UID, err error) {
-	if set.Empty() {
-		return 0, 0, nil
-	}
+// first returns the lowest UID of the messages in set that fit, or 0.
+func (o *serveWaitOptions) first(ctx context.Context, client *imap.Client, set imap.UIDSet) (uid imap.UID, err error) {
 	items := &imap.FetchOptions{Sections: []imap.Section{{Spec: "HEADER"}}}
 	_, err = client.Fetch(ctx, set, items, func(m *imap.Message) error {
 		body, err := m.Next()
 		if err != nil {
 			return err
 		}
-		highest = max(highest, m.UID)
 		header, err := message.ReadHeader(bufio.NewReader(body))
-		if err != nil {
-			return nil // no header that anything could fit
-		}
-		if o.fits(header) && (uid == 0 || m.UID < uid) {
+		if err == nil && o.fits(header) && (uid == 0 || m.UID < uid) { // without a header nothing could fit
 			uid = m.UID
 		}
 		return nil
 	})
-	return uid, highest, err
+	return uid, err
 }
 
 // fits compares a header with what is wanted.

@@ -160,15 +160,17 @@ func (d *base64Decoder) flush(dst []byte) []byte {
 	return dst
 }
 
+// finish decides about a group that is not full. When the bits that no octet needs are zero it is the end without its padding, as some
+// writers leave it; otherwise it is a fragment of a group (RFC 4648 §3.5): the text was cut, and the fragment goes.
 func (d *base64Decoder) finish(dst []byte) []byte {
 	rest := d.carry
 	d.carry = nil
 	dst = d.slow(dst, rest)
-	switch d.have {
-	case 1:
+	switch {
+	case d.have == 1, d.have == 2 && d.group&15 != 0, d.have == 3 && d.group&3 != 0:
 		d.list = addDefect(d.list, DefectBase64Truncated, "")
 		d.have = 0
-	case 2, 3:
+	case d.have > 0:
 		d.list = addDefect(d.list, DefectBase64NoPadding, "")
 	}
 	return d.flush(dst)

@@ -112,6 +112,15 @@ func isIdentity(encoding string) bool {
 	return encoding == "7bit" || encoding == "8bit" || encoding == "binary"
 }
 
+// isKnownEncoding tells if an encoding can be undone.
+func isKnownEncoding(encoding string) bool {
+	switch encoding {
+	case "base64", "quoted-printable", "x-uuencode":
+		return true
+	}
+	return isIdentity(encoding)
+}
+
 // fill decodes the next chunk into d.rest.
 func (d *Decoder) fill() error {
 	for len(d.rest) == 0 {

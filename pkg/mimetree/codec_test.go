@@ -32,6 +32,8 @@ func TestM8_Decoding(t *testing.T) {
 		{"base64 footer", "base64", "aGVsbG8gd29ybGQ=\n--\nlist footer\n", "hello world", "base64-trailing-data", false},
 		{"base64 two blocks", "base64", "aGVsbG8=\naGVsbG8=\n", "hello", "base64-trailing-data", false},
 		{"base64 no padding", "base64", "aGVsbG8gd29ybGQ", "hello world", "base64-no-padding", false},
+		{"base64 cut after two", "base64", "aGVsbG8gd29ybG", "hello wor", "base64-truncated", false},
+		{"base64 cut after three", "base64", "aGVsbG9", "hel", "base64-truncated", false},
 		{"base64 one left", "base64", "aGVsbG8gd29yb", "hello wor", "base64-truncated", false},
 		{"base64 split padding", "base64", "aGVsbG8gd29ybA=\n=\n", "hello worl", "", false},
 		{"base64 pad first", "base64", "=aGVs", "hel", "base64-junk", false},

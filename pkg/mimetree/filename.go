@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // maxName is the longest file name given, in octets.
@@ -93,5 +95,15 @@ func numberedName(name string, n int) string {
 	return shortName(stem, maxName-len(mark)-len(ext)) + mark + ext
 }
 
-// foldName maps names that a file system may take for the same to one key.
-func foldName(name string) string { return strings.ToLower(strings.ToUpper(name)) }
+// foldName maps names that a file system may take for the same to one key: they differ in case, in how letters are composed, or in
+// characters that do not show. It may map more than any one system does.
+func foldName(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {
+			return -1
+		}
+		return r
+	}, norm.NFKD.String(name))
+	name = strings.ToLower(strings.ToUpper(name))
+	return norm.NFKD.String(strings.ReplaceAll(name, "ß", "ss"))
+}

@@ -243,12 +243,19 @@ func (p *Packed) textNode(open Opener, subtype string) (*node, error) {
 		return nil, err
 	}
 	p.mix([]byte(subtype), f.digest)
-	charset := "utf-8"
-	if f.invalid {
-		charset = "unknown-8bit" // RFC 1428: there are such octets, nobody knows what they mean
-	}
-	return &node{mediaType: "text/" + subtype, params: []string{"charset=" + charset}, text: true, facts: &f,
+	return &node{mediaType: "text/" + subtype, params: []string{"charset=" + charsetOf(f.invalid)}, text: true, facts: &f,
 		src: source{name: "the " + subtype + " text", open: open, size: f.size, digest: f.digest}}, nil
+}
+
+// unknownCharset is that of RFC 1428: there are octets above 127, and nobody knows what they mean.
+const unknownCharset = "unknown-8bit"
+
+// charsetOf labels a text.
+func charsetOf(invalid bool) string {
+	if invalid {
+		return unknownCharset
+	}
+	return "utf-8"
 }
 
 // fileNodes looks at files and makes the parts of them.
@@ -300,8 +307,8 @@ func (p *Packed) fileNode(f File, disposition, id string) (*node, error) {
 		return nil, &message.Error{Msg: fmt.Sprintf("%q cannot be the media type of a file", n.mediaType)}
 	}
 	p.mix([]byte(disposition), []byte(f.Name), []byte(n.mediaType))
-	if strings.HasPrefix(n.mediaType, "text/") && !strings.Contains(n.mediaType, ";") && looksText(start) {
-		n.params = append(n.params, "charset=utf-8")
+	if strings.HasPrefix(n.mediaType, "text/") && !strings.Contains(n.mediaType, ";") {
+		n.params = append(n.params, "charset="+charsetOf(!looksText(start)))
 	}
 	if id != "" {
 		n.tail = "Content-ID: <" + id + ">\n"

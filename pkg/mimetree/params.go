@@ -272,7 +272,7 @@ func assemble(pieces []piece, defects []Defect) (Params, []Defect) {
 		default:
 			value, defects = plainValue(name, g.plain[0].value, defects)
 		}
-		if len(g.plain) > 0 && conflicting(name, g.plain[0].value, value) {
+		if len(g.plain) > 0 && len(g.extended)+len(g.numbered) > 0 && conflicting(name, g.plain[0].value, value) {
 			defects = addDefect(defects, DefectParameterForm, "%s", shorten(name))
 		}
 		params = append(params, Param{name, value})

@@ -3,6 +3,7 @@ package mimetree
 import (
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/mail-toolkit/mail/pkg/message"
@@ -31,8 +32,10 @@ type Part struct {
 
 	// Embedded tells that the part is the content of a message/rfc822 part: its Header is a message header.
 	Embedded bool
-	// Container tells that the parts inside are walked: a multipart with a boundary, or a message that is not encoded.
+	// Container tells that the parts inside are walked: a multipart with a boundary, or a message.
 	Container bool
+	// Decoded tells that the part is in a message that was transfer-encoded: its offsets are those in that message, decoded.
+	Decoded bool
 
 	HeaderOffset int64 // where the header starts in the stream
 	BodyOffset   int64 // where the body starts
@@ -113,11 +116,13 @@ type Body struct {
 	started bool
 	over    bool
 	dec     *Decoder
+	text    replacer
 }
 
 // chunks marks the body as read and gives its pieces as they stand.
 func (b *Body) chunks() chunker {
 	b.started = true
+	b.w.enterBody()
 	return bodyChunks{b}
 }
 
@@ -135,7 +140,7 @@ func (c bodyChunks) next() ([]byte, error) {
 func (b *Body) decoder() *Decoder {
 	if b.dec == nil {
 		encoding := b.part.Encoding
-		if b.part.Container || b.part.Multipart() {
+		if b.part.Multipart() || b.part.Container && isIdentity(encoding) {
 			encoding = "8bit"
 		}
 		b.dec = newDecoder(b.chunks(), encoding, b.w.o.Decode)
@@ -159,9 +164,14 @@ func (b *Body) Raw() io.Reader {
 
 // Text gives the body decoded and converted to valid UTF-8 by the part's charset; what cannot be converted is U+FFFD.
 func (b *Body) Text() io.Reader {
-	r, known := charsetReader(b.part.Charset, b.decoder())
+	return b.TextAs(b.part.Charset)
+}
+
+// TextAs is Text by another charset than the part's own.
+func (b *Body) TextAs(charset string) io.Reader {
+	r, known := b.text.reader(charset, b.decoder())
 	if !known {
-		b.part.defect(DefectUnknownCharset, shorten(b.part.Charset))
+		b.part.defect(DefectUnknownCharset, shorten(charset))
 	}
 	return r
 }
@@ -169,6 +179,12 @@ func (b *Body) Text() io.Reader {
 // end closes the body after its visit.
 func (b *Body) end() {
 	b.over = true
+	if b.started {
+		b.w.leaveBody()
+	}
+	if n := b.text.replaced; n > 0 {
+		b.part.defect(DefectCharsetInvalid, strconv.FormatInt(n, 10)+" replaced")
+	}
 	if b.dec != nil {
 		for _, d := range b.dec.Defects() {
 			b.part.defect(d.ID, d.Detail)

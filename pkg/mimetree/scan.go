@@ -30,13 +30,48 @@ type scanner struct {
 	base       int64 // offset of buf[0] in the stream
 	err        error // what the reader said last
 	lineStart  bool  // pos is at the start of a line
-	boundaries [][]byte
+	boundaries []boundary
 	blind      bool // no boundary is looked for
 	ended      bool // the current body is over, found says by what
 	found      delimiter
 	bodyEnd    int64 // offset of the end of the body, when it is over
 	lineEnd    int64 // octets of the line end just consumed, while nothing has come after it
 	before     int64 // octets of the line end before bodyEnd that belongs to the delimiter there
+
+	tap    func(octets []byte, body bool) // is given all octets in order, body for those of a body that is read; nil for none
+	tapped int                            // index of the first octet that tap has not been given
+	inBody bool                           // a body is being read
+}
+
+// boundary is that of an open multipart.
+type boundary struct {
+	text   []byte
+	closed bool // its close delimiter was seen: it delimits nothing any more
+	near   bool // a line that a hasty reader could take for its delimiter was seen
+	after  bool // a delimiter line was seen after the close delimiter
+}
+
+// drain gives tap what has been consumed up to index end.
+func (s *scanner) drain(end int) {
+	if s.tap != nil && end > s.tapped {
+		s.tap(s.buf[s.tapped:end], s.inBody)
+	}
+	s.tapped = end
+}
+
+// enterBody and leaveBody enclose the octets of a body that is read.
+func (s *scanner) enterBody() {
+	s.drain(s.pos)
+	s.inBody = true
+}
+
+func (s *scanner) leaveBody() {
+	end := s.pos
+	if s.ended {
+		end = int(s.bodyEnd - s.base)
+	}
+	s.drain(end)
+	s.inBody = false
 }
 
 func newScanner(r io.Reader) *scanner {
@@ -51,6 +86,8 @@ func (s *scanner) need(n int) {
 	if s.end-s.pos >= n || s.err != nil {
 		return
 	}
+	s.drain(s.pos)
+	s.tapped = 0
 	copy(s.buf, s.buf[s.pos:s.end])
 	s.base += int64(s.pos)
 	s.end -= s.pos
@@ -88,18 +125,31 @@ func (s *scanner) match(line []byte) (d delimiter, ok bool) {
 	}
 	text := bytes.TrimRight(line[2:], " \t\r\n")
 	for i := len(s.boundaries) - 1; i >= 0; i-- {
-		b := s.boundaries[i]
-		if len(b) == 0 || len(text) < len(b) || len(text) > len(b)+2 || !bytes.Equal(text[:len(b)], b) {
+		b := &s.boundaries[i]
+		rest, ok := bytes.CutPrefix(text, b.text)
+		if !ok || b.near && len(rest) > 2 {
 			continue
 		}
-		switch string(text[len(b):]) {
-		case "":
-			return delimiter{level: i, length: len(line)}, true
-		case "--":
-			return delimiter{level: i, closes: true, length: len(line)}, true
+		switch closes := string(rest) == "--"; {
+		case len(rest) > 0 && !closes:
+			b.near = b.near || !b.closed && !s.is(text)
+		case b.closed:
+			b.after = b.after || !s.is(text)
+		default:
+			return delimiter{level: i, closes: closes, length: len(line)}, true
 		}
 	}
 	return d, false
+}
+
+// is tells if text is the delimiter of a boundary, without the hyphens before it.
+func (s *scanner) is(text []byte) bool {
+	for _, b := range s.boundaries {
+		if rest, ok := bytes.CutPrefix(text, b.text); ok && !b.closed && (len(rest) == 0 || string(rest) == "--") {
+			return true
+		}
+	}
+	return false
 }
 
 // line gives the line that starts at index at, with its line end, as far as it is within delimMax. whole is false when

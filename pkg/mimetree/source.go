@@ -88,7 +88,7 @@ func (p *Packed) inspect(n *node, f File) (start []byte, err error) {
 	whole := io.MultiReader(bytes.NewReader(start), r)
 	switch {
 	case strings.HasPrefix(n.mediaType, "message/"):
-		facts, err := scanText(whole)
+		facts, err := scanMessage(whole)
 		if err != nil {
 			return nil, err
 		}
@@ -99,6 +99,25 @@ func (p *Packed) inspect(n *node, f File) (start []byte, err error) {
 		return start, err
 	}
 	return start, nil
+}
+
+// scanMessage is scanText for a message: what its parts claim to be counts, too (RFC 2045 §6.4).
+func scanMessage(r io.Reader) (textFacts, error) {
+	s := newTextScanner()
+	label := SevenBit
+	tee := io.TeeReader(r, s)
+	err := Walk(tee, nil, func(p *Part, _ *Body) error {
+		label = max(label, encodingClass(p.Encoding))
+		return nil
+	})
+	var beyond *message.Error
+	if errors.As(err, &beyond) { // the limits: what it claims is not known
+		label = Binary
+		_, err = io.Copy(io.Discard, tee)
+	}
+	f := s.facts()
+	f.label = label
+	return f, err
 }
 
 // openOnce opens a file for the first time. Its size is known then, unless it is one of those, as in /proc, that do not tell. What is no

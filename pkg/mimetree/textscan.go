@@ -20,25 +20,22 @@ type textFacts struct {
 	eightBit int64 // octets above 127
 	control  bool  // control characters other than tab, form feed and line ends, or a lone CR
 	nul      bool
-	from     bool // a line that starts with "From "
-	dashes   bool // a line that starts like one of our boundaries
-	invalid  bool // not UTF-8
+	from     bool     // a line that starts with "From "
+	dashes   bool     // a line that starts like one of our boundaries
+	invalid  bool     // not UTF-8
+	label    Encoding // the most that a part of it claims to be, when it is a message
 	digest   []byte
 }
 
 // scanText reads a text to its end.
 func scanText(r io.Reader) (textFacts, error) {
-	s := textScanner{hash: sha256.New()}
+	s := newTextScanner()
 	buf := make([]byte, chunkSize)
 	for {
 		n, err := r.Read(buf)
 		s.write(buf[:n])
 		if err == io.EOF {
-			s.f.open = s.f.size > 0 && !s.lf
-			s.endLine()
-			s.f.invalid = s.f.invalid || len(s.tail) > 0
-			s.f.digest = s.hash.Sum(nil)
-			return s.f, nil
+			return s.facts(), nil
 		}
 		if err != nil {
 			return s.f, err
@@ -57,6 +54,23 @@ type textScanner struct {
 }
 
 const lineHead = 5
+
+func newTextScanner() *textScanner { return &textScanner{hash: sha256.New()} }
+
+// facts ends the text.
+func (s *textScanner) facts() textFacts {
+	s.f.open = s.f.size > 0 && !s.lf
+	s.endLine()
+	s.f.invalid = s.f.invalid || len(s.tail) > 0
+	s.f.digest = s.hash.Sum(nil)
+	return s.f
+}
+
+// Write implements io.Writer. It never fails.
+func (s *textScanner) Write(p []byte) (int, error) {
+	s.write(p)
+	return len(p), nil
+}
 
 func (s *textScanner) write(p []byte) {
 	s.hash.Write(p)
@@ -132,7 +146,7 @@ func (f textFacts) asItIs() (class Encoding, ok bool) {
 	if f.eightBit > 0 {
 		class = EightBit
 	}
-	return class, !f.control && f.longest <= message.MaxLineLength
+	return max(class, f.label), !f.control && f.longest <= message.MaxLineLength
 }
 
 // encoding chooses how the text travels.

@@ -3,9 +3,11 @@ package mimetree
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -23,6 +25,8 @@ type UnpackOptions struct {
 	Messages bool   // embedded messages become one file each, and are not opened
 	Keep     bool   // a name that would have to be changed is an error
 	List     bool   // nothing is written; the entries tell the names that would be tried first
+	Digest   bool   // the entries tell the digest
+	Names    *Names // shared by the messages that are unpacked into one folder; nil for one message
 
 	// Container, when set, is called for each container when it is over, for its defects.
 	Container func(p *Part)
@@ -33,6 +37,8 @@ type Entry struct {
 	Part *Part
 	Name string // the file, relative to the folder
 	Size int64  // octets of the decoded body
+	// SHA256 is the digest of the file, nil unless it was asked for.
+	SHA256 []byte
 }
 
 // LimitError says that a message is larger than allowed. Nothing of the part that passed the limit is left behind.
@@ -47,24 +53,88 @@ func (e *LimitError) Error() string {
 
 // Unpack writes every leaf of the message in r to a file of its own in dir and tells each, after it is complete, to each. Files
 // have mode 0600 and safe names (see [SafeName]); one that exists is never replaced, the new one gets a number. A file
-// appears complete or not at all. No symbolic link in dir is followed out of it, and none is written through.
+// appears complete or not at all. No symbolic link in dir is followed out of it, and none is written through. When dir itself is a
+// symbolic link that is a [*LinkError], unless its name ends in a separator; so nobody who can swap the folder for a link while
+// this runs gains a file elsewhere.
 //
 // It fails with the errors of [Walk], a [*LimitError], those of the file system, of each and of ctx. Files that were told stay.
 func Unpack(ctx context.Context, r io.Reader, dir string, o *UnpackOptions, each func(Entry) error) error {
 	if o == nil {
 		o = new(UnpackOptions)
 	}
-	u := &unpacker{ctx: ctx, o: o, each: each, used: make(map[string]bool), next: make(map[string]int)}
+	u := newUnpacker(ctx, r, o)
+	u.each = each
 	if !o.List {
-		root, err := os.OpenRoot(dir)
+		root, err := openFolder(dir)
 		if err != nil {
 			return err
 		}
 		defer root.Close() //nolint:errcheck // nothing is written through it
 		u.root = root
 	}
-	u.in = &countingReader{ctx: ctx, r: r}
-	return Walk(u.in, &WalkOptions{Limits: o.Limits, Decode: DecodeOptions{LF: true}, Leave: u.leave}, u.visit)
+	return Walk(u.in, &WalkOptions{Limits: o.Limits, Decode: DecodeOptions{LF: true}, OpenEncoded: true, Leave: u.leave}, u.visit)
+}
+
+func newUnpacker(ctx context.Context, r io.Reader, o *UnpackOptions) *unpacker {
+	u := &unpacker{in: &countingReader{ctx: ctx, r: r}, o: o, names: o.Names}
+	if u.names == nil {
+		u.names = new(Names)
+	}
+	return u
+}
+
+// Names remembers the file names of several messages, so that those of a later one are numbered on, without a look at each that is
+// there. The zero value is ready. It belongs to one goroutine.
+type Names struct {
+	used map[string]bool // folded names
+	next map[string]int  // number to try next for a name
+}
+
+// maxNames is how many names are remembered. Beyond that it starts anew, and the folder alone tells what is there.
+const maxNames = 20000
+
+// free numbers a name until it has not been used, and uses it.
+func (s *Names) free(name string) string {
+	if s.used == nil || len(s.used) > maxNames {
+		s.used, s.next = make(map[string]bool), make(map[string]int)
+	}
+	key := foldName(name)
+	for n := s.next[key]; ; n++ {
+		candidate := numberedName(name, n)
+		if k := foldName(candidate); !s.used[k] {
+			s.used[k] = true
+			s.next[key] = n + 1
+			return candidate
+		}
+	}
+}
+
+// LinkError says that the folder to write into is a symbolic link, or became one.
+type LinkError struct {
+	Path string
+}
+
+// Error implements error.
+func (e *LinkError) Error() string { return e.Path + " is a symbolic link" }
+
+// openFolder opens a folder that is no symbolic link, unless its name ends in a separator. What was opened is compared with what is
+// there afterwards: a link that was there for a moment only is found out.
+func openFolder(dir string) (*os.Root, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil || dir != "" && os.IsPathSeparator(dir[len(dir)-1]) {
+		return root, err
+	}
+	opened, err := root.Stat(".")
+	if err == nil {
+		var there os.FileInfo
+		if there, err = os.Lstat(dir); err == nil && !os.SameFile(opened, there) {
+			err = &LinkError{dir}
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return root, nil
 }
 
 // countingReader counts the input and ends it when the context does.
@@ -84,13 +154,11 @@ func (c *countingReader) Read(p []byte) (int, error) {
 }
 
 type unpacker struct {
-	ctx     context.Context
 	o       *UnpackOptions
 	root    *os.Root
 	in      *countingReader
 	each    func(Entry) error
-	used    map[string]bool // folded names written in this run
-	next    map[string]int  // number to try next for a name
+	names   *Names
 	written int64
 	done    Entry // the part written last
 }
@@ -103,18 +171,30 @@ func (u *unpacker) visit(p *Part, body *Body) error {
 	if err != nil {
 		return err
 	}
-	e := Entry{Part: p, Name: name}
-	if u.o.List {
-		n, err := body.WriteTo(io.Discard)
-		if err != nil {
-			return err
-		}
-		e.Size, e.Name = n, u.free(name)
-	} else if e.Name, e.Size, err = u.write(name, body); err != nil {
-		return err
+	u.done = Entry{Part: p}
+	var h hash.Hash
+	if u.o.Digest {
+		h = sha256.New()
 	}
-	u.done = e
-	return nil
+	if u.o.List {
+		if u.done.Name, err = u.candidate(name); err == nil {
+			u.done.Size, err = body.WriteTo(withDigest(io.Discard, h))
+		}
+	} else {
+		u.done.Name, u.done.Size, err = u.write(name, func(f io.Writer) (int64, error) { return body.WriteTo(withDigest(f, h)) })
+	}
+	if h != nil {
+		u.done.SHA256 = h.Sum(nil)
+	}
+	return err
+}
+
+// withDigest makes w feed h, too, when there is one.
+func withDigest(w io.Writer, h hash.Hash) io.Writer {
+	if h == nil {
+		return w
+	}
+	return io.MultiWriter(w, h)
 }
 
 // leave tells a part when all is known about it.
@@ -134,23 +214,15 @@ func (u *unpacker) name(p *Part) (string, error) {
 	if u.o.Keep && p.Filename != "" && name != p.Filename {
 		return "", &message.Error{Msg: fmt.Sprintf("part %s: the name %+.80q cannot be kept", p.ID, p.Filename)}
 	}
-	if name == "" {
-		name = "part-" + p.ID + extensionOf(p.MediaType)
-	}
-	return name, nil
+	return FileName(p), nil
 }
 
-// free numbers a name until this run has not used it, and uses it.
-func (u *unpacker) free(name string) string {
-	key := foldName(name)
-	for n := u.next[key]; ; n++ {
-		candidate := numberedName(name, n)
-		if k := foldName(candidate); !u.used[k] {
-			u.used[k] = true
-			u.next[key] = n + 1
-			return candidate
-		}
+// FileName is the file name that [Unpack] wishes for a part: the safe form of its own name, or else "part-", its ID and an extension.
+func FileName(p *Part) string {
+	if name := SafeName(p.Filename); name != "" {
+		return name
 	}
+	return "part-" + p.ID + extensionOf(p.MediaType)
 }
 
 // limit is how much may have been written by now.
@@ -161,13 +233,13 @@ func (u *unpacker) limit() int64 {
 	return max(defaultMaxBytes, 100*u.in.n)
 }
 
-// write copies body to a temporary file and gives it its name when it is complete.
-func (u *unpacker) write(name string, body *Body) (used string, n int64, err error) {
+// write lets fill write a temporary file and gives it its name when it is complete.
+func (u *unpacker) write(name string, fill func(io.Writer) (int64, error)) (used string, n int64, err error) {
 	f, temp, err := u.create()
 	if err != nil {
 		return "", 0, err
 	}
-	n, err = body.WriteTo(&cappedWriter{f: f, u: u})
+	n, err = fill(&cappedWriter{f: f, u: u})
 	if err = errors.Join(err, f.Close()); err == nil {
 		used, err = u.publish(temp, name)
 	}
@@ -194,27 +266,41 @@ func (u *unpacker) create() (*os.File, string, error) {
 	return f, name, nil
 }
 
-// publish gives the complete file its name. A hard link never replaces anything; where there are none, the name is looked up first.
+// publish gives the complete file a name that is free. A hard link never replaces anything; where there are none, the name is looked
+// up first.
 func (u *unpacker) publish(temp, name string) (string, error) {
 	for {
-		candidate := u.free(name)
-		err := u.root.Link(temp, candidate)
-		switch {
-		case err == nil:
-			return candidate, nil
-		case errors.Is(err, fs.ErrExist):
-			if u.o.Keep {
-				return "", err
-			}
-			continue
+		candidate, err := u.candidate(name)
+		if err != nil {
+			return "", err
 		}
-		if _, lerr := u.root.Lstat(candidate); lerr == nil {
-			continue
-		} else if !errors.Is(lerr, fs.ErrNotExist) {
-			return "", errors.Join(err, lerr)
+		if err := u.place(temp, candidate); !errors.Is(err, fs.ErrExist) {
+			return candidate, err
 		}
-		return candidate, u.root.Rename(temp, candidate)
 	}
+}
+
+// candidate is the next name to try. A name that the message gives is the only one when it is to be kept.
+func (u *unpacker) candidate(name string) (string, error) {
+	candidate := u.names.free(name)
+	if candidate != name && u.o.Keep && u.done.Part.Filename != "" {
+		return "", &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
+	}
+	return candidate, nil
+}
+
+// place gives a file its name, and never that of another.
+func (u *unpacker) place(temp, name string) error {
+	err := u.root.Link(temp, name)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if _, lerr := u.root.Lstat(name); lerr == nil {
+		return &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
+	} else if !errors.Is(lerr, fs.ErrNotExist) {
+		return errors.Join(err, lerr)
+	}
+	return u.root.Rename(temp, name)
 }
 
 // cappedWriter stops at the limit of the whole run.

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -163,6 +162,29 @@ func TestUnpack(t *testing.T) {
 	}
 }
 
+// TestUnpackNames unpacks several messages: names are numbered on, and what is there already is found once.
+func TestUnpackNames(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a.txt", "a-1.txt"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("old"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := &UnpackOptions{Names: new(Names)}
+	for range 3 {
+		if err := Unpack(context.Background(), strings.NewReader(attachments("a.txt", "A.txt")), dir, o, func(Entry) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "A-3.txt=1 A-5.txt=1 A-7.txt=1 a-1.txt=old a-2.txt=0 a-4.txt=0 a-6.txt=0 a.txt=old"
+	if got := files(t, dir); got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	if n := o.Names.next["a.txt"]; n != 8 {
+		t.Errorf("the next number is %d, want 8", n)
+	}
+}
+
 func TestUnpackErrors(t *testing.T) {
 	run := func(dir, in string, o *UnpackOptions) error {
 		return Unpack(context.Background(), strings.NewReader(in), dir, o, func(Entry) error { return nil })
@@ -204,13 +226,20 @@ func TestUnpackErrors(t *testing.T) {
 		if err := run(dir, attachments("a"), &UnpackOptions{Keep: true}); err != nil || files(t, dir) != "a=0" {
 			t.Errorf("got %v and %s", err, files(t, dir))
 		}
+		for what, in := range map[string]string{"in the folder": attachments("a"), "in the message": attachments("b", "B")} {
+			if err := run(dir, in, &UnpackOptions{Keep: true, List: what == "in the message"}); !errors.Is(err, fs.ErrExist) || files(t, dir) != "a=0" {
+				t.Errorf("the same name %s: got %v and %s", what, err, files(t, dir))
+			}
+		}
+		if err := run(dir, head+"--b\n\n0\n--b\n\n1\n--b--\n", &UnpackOptions{Keep: true}); err != nil || files(t, dir) != "a=0 part-1.txt=0 part-2.txt=1" {
+			t.Errorf("no names: got %v and %s", err, files(t, dir))
+		}
 	})
 	t.Run("cancelled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		dir := t.TempDir()
 		in := io.MultiReader(strings.NewReader(head+"--b\n\n0\n--b\n\n"), &repeat{unit: strings.Repeat("x\n", 4096), n: 1 << 30})
-		time.AfterFunc(20*time.Millisecond, cancel)
-		err := Unpack(ctx, in, dir, nil, func(Entry) error { return nil })
+		err := Unpack(ctx, in, dir, nil, func(Entry) error { cancel(); return nil })
 		if got := files(t, dir); !errors.Is(err, context.Canceled) || got != "part-1.txt=0" {
 			t.Errorf("got %v and %.100s", err, got)
 		}

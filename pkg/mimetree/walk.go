@@ -40,6 +40,8 @@ func (l Limits) withDefaults() Limits {
 type WalkOptions struct {
 	Limits Limits
 	Decode DecodeOptions
+	// OpenEncoded walks embedded messages that are transfer-encoded, which RFC 2045 §6.4 forbids, too, ten inside each other at most.
+	OpenEncoded bool
 	// Leave, when set, is called when a part is over: Size and Defects are then complete. For a container this is after its parts.
 	Leave func(p *Part) error
 }
@@ -54,17 +56,26 @@ type Visitor func(p *Part, body *Body) error
 // and with a [*message.Error] when the header of the message itself is beyond the limits; everything else that is wrong with a message
 // is a [Defect] of a part. nil options mean the defaults.
 func Walk(r io.Reader, o *WalkOptions, visit Visitor) error {
+	return walk(r, o, nil, visit)
+}
+
+// walk is Walk with a tap of the scanner.
+func walk(r io.Reader, o *WalkOptions, tap func(octets []byte, body bool), visit Visitor) error {
 	w := &walker{scanner: newScanner(r), visit: visit}
 	if o != nil {
 		w.o = *o
 	}
 	w.o.Limits = w.o.Limits.withDefaults()
+	w.tap = tap
 	err := w.run()
 	if errors.Is(err, ErrStop) {
 		return nil
 	}
 	return err
 }
+
+// maxEncoded is how many encoded messages are opened inside each other. Each needs a buffer of its own and all the octets again.
+const maxEncoded = 10
 
 // frame is an open container.
 type frame struct {
@@ -74,6 +85,7 @@ type frame struct {
 	level     int
 	children  int
 	closed    bool // the close delimiter was seen
+	encoded   bool // it is an encoded message: its octets come from another scanner
 }
 
 type walker struct {
@@ -83,6 +95,8 @@ type walker struct {
 	frames  []frame
 	parts   int
 	headers int64
+	outside int           // containers around what is walked
+	encoded int           // encoded messages around it
 	scratch []byte        // of the decoders
 	block   []byte        // of the header reader
 	lines   *bufio.Reader // of the header parser
@@ -102,8 +116,21 @@ func (w *walker) run() error {
 			return err
 		}
 	}
+	w.drain(w.pos)
 	return nil
 }
+
+// openEncoded walks the message in the body of p.
+func (w *walker) openEncoded(p *Part, body *Body) error {
+	inner := &walker{scanner: newScanner(body), o: w.o, visit: w.visit, frames: []frame{{part: p, prefix: p.ID, encoded: true}},
+		parts: w.parts, headers: w.headers, outside: w.depth(), encoded: w.encoded + 1}
+	err := inner.run()
+	w.parts, w.headers = inner.parts, inner.headers
+	return err
+}
+
+// depth is the number of containers around the next part.
+func (w *walker) depth() int { return w.outside + len(w.frames) }
 
 // entity reads the header of the next entity and visits it. opened tells that another entity follows at once: what was read is
 // an embedded message, or a multipart whose first delimiter has been taken.
@@ -116,11 +143,18 @@ func (w *walker) entity() (opened bool, err error) {
 	if err := w.visit(p, body); err != nil {
 		return false, err
 	}
-	body.end()
-	if p.Container && !body.started {
+	switch {
+	case !p.Container || body.started:
+		p.Container = false
+	case p.Message() && !isIdentity(p.Encoding):
+		if err := w.openEncoded(p, body); err != nil {
+			return false, err
+		}
+	default:
+		body.end()
 		return w.open(p)
 	}
-	p.Container = false
+	body.end()
 	if err := w.skip(); err != nil {
 		return false, err
 	}
@@ -140,11 +174,37 @@ func (w *walker) open(p *Part) (opened bool, err error) {
 	}
 	f.multipart, f.level = true, len(w.boundaries)
 	w.frames = append(w.frames, f)
-	w.boundaries = append(w.boundaries, []byte(boundaryOf(p)))
+	w.boundaries = append(w.boundaries, boundary{text: []byte(w.compareBoundary(p))})
 	if err := w.skip(); err != nil {
 		return false, err
 	}
 	return false, nil
+}
+
+// compareBoundary gives the boundary of p and notes what is ambiguous about it beside those around it.
+func (w *walker) compareBoundary(p *Part) string {
+	text := boundaryOf(p)
+	if !isBoundary(text) || text != p.Params.Get("boundary") {
+		p.defect(DefectBoundaryChars, shorten(p.Params.Get("boundary")))
+	}
+	for _, b := range w.boundaries {
+		switch outer := string(b.text); {
+		case b.closed:
+		case outer == text:
+			p.defect(DefectBoundaryReused, "")
+		case strings.HasPrefix(outer, text), strings.HasPrefix(text, outer):
+			p.defect(DefectBoundaryPrefix, shorten(outer))
+		}
+	}
+	return text
+}
+
+// isBoundary tells if s has only the characters that a boundary may have (RFC 2046 §5.1.1).
+func isBoundary(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool {
+		letter := r|0x20 >= 'a' && r|0x20 <= 'z' && r < 0x80
+		return !letter && !strings.ContainsRune("0123456789'()+_,-./:=? ", r)
+	}) < 0
 }
 
 // unwind closes the containers that the delimiter just found, or the end of the stream, ends. more tells that another
@@ -159,21 +219,20 @@ func (w *walker) unwind() (more bool, err error) {
 				return true, nil
 			}
 			f.closed = true
-			w.boundaries[f.level] = nil
+			w.boundaries[f.level].closed = true
 			if err := w.skip(); err != nil { // epilogue
 				return false, err
 			}
 		}
 		if f.multipart {
+			w.judge(f)
 			w.boundaries = w.boundaries[:f.level]
-			if f.children == 0 {
-				f.part.defect(DefectNoParts, "")
-			} else if !f.closed {
-				f.part.defect(DefectNoClose, "")
-			}
 		}
-		p := f.part
+		p, encoded := f.part, f.encoded
 		w.frames = w.frames[:len(w.frames)-1]
+		if encoded { // it is left where its octets are
+			continue
+		}
 		if err := w.leave(p); err != nil {
 			return false, err
 		}
@@ -181,9 +240,25 @@ func (w *walker) unwind() (more bool, err error) {
 	return false, nil
 }
 
+// judge notes what was seen of a multipart by its end.
+func (w *walker) judge(f *frame) {
+	if f.children == 0 {
+		f.part.defect(DefectNoParts, "")
+	} else if !f.closed {
+		f.part.defect(DefectNoClose, "")
+	}
+	b := w.boundaries[f.level]
+	if b.near {
+		f.part.defect(DefectBoundaryNear, "")
+	}
+	if b.after {
+		f.part.defect(DefectBoundaryAfter, "")
+	}
+}
+
 func (w *walker) leave(p *Part) error {
 	p.Size = w.bodyEnd - p.BodyOffset
-	if p.Container {
+	if p.Multipart() && p.Container || p.Container && isIdentity(p.Encoding) {
 		p.Size = max(0, p.Size-w.before)
 	}
 	if w.o.Leave == nil {
@@ -194,7 +269,7 @@ func (w *walker) leave(p *Part) error {
 
 // readPart reads a header and makes the part of it.
 func (w *walker) readPart() (*Part, error) {
-	p := &Part{Depth: len(w.frames), HeaderOffset: w.offset(), Header: new(message.Header)}
+	p := &Part{Depth: w.depth(), Decoded: w.encoded > 0, HeaderOffset: w.offset(), Header: new(message.Header)}
 	fallback, prefix, number := "text/plain", "", 0
 	if n := len(w.frames); n > 0 {
 		f := &w.frames[n-1]
@@ -262,12 +337,14 @@ func (w *walker) descends(p *Part) bool {
 	case p.Message():
 		if !identity {
 			p.defect(DefectEncodedComposite, shorten(p.Encoding))
-			return false
+			if !w.o.OpenEncoded || w.encoded >= maxEncoded || !isKnownEncoding(p.Encoding) {
+				return false
+			}
 		}
 	default:
 		return false
 	}
-	if len(w.frames) >= w.o.Limits.Depth {
+	if w.depth() >= w.o.Limits.Depth {
 		p.defect(DefectDepthLimit, strconv.Itoa(w.o.Limits.Depth)+" levels")
 		return false
 	}

@@ -2,6 +2,7 @@ package mimetree
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -79,15 +80,15 @@ func TestM7_Boundaries(t *testing.T) {
 		{"no delimiter", head + "one\n", "TEXT multipart/mixed (multipart-empty)\n"},
 		{"close only", head + "--b--\none\n", "TEXT multipart/mixed (multipart-empty)\n"},
 		{"longer boundary is not ours", head + "--b\n\none\n--bb\n--b-\n--b--x\n--b x\n--b--\n",
-			"TEXT multipart/mixed\n1 text/plain \"one\\n--bb\\n--b-\\n--b--x\\n--b x\"\n"},
+			"TEXT multipart/mixed (boundary-near)\n1 text/plain \"one\\n--bb\\n--b-\\n--b--x\\n--b x\"\n"},
 		{"blanks after the boundary", head + "--b \t\n\none\n--b--  \n", "TEXT multipart/mixed\n1 text/plain \"one\"\n"},
-		{"boundary after close", head + "--b\n\none\n--b--\n--b\n\ntwo\n", "TEXT multipart/mixed\n1 text/plain \"one\"\n"},
+		{"boundary after close", head + "--b\n\none\n--b--\n--b\n\ntwo\n", "TEXT multipart/mixed (boundary-after-close)\n1 text/plain \"one\"\n"},
 		{"boundary in the middle of a line", head + "--b\n\none --b\n --b\n--b--\n", "TEXT multipart/mixed\n1 text/plain \"one --b\\n --b\"\n"},
 		{"boundary empty", "Content-Type: multipart/mixed; boundary=\"\"\n\n--\n\none\n----\n",
 			"1 multipart/mixed \"--\\n\\none\\n----\\n\" (boundary-missing)\n"},
 		{"boundary missing", "Content-Type: multipart/mixed\n\n--b\n", "1 multipart/mixed \"--b\\n\" (boundary-missing)\n"},
 		{"boundary with dashes and blanks", "Content-Type: multipart/mixed; boundary=\"--b-- \"\n\n----b--\n\none\n----b----\n",
-			"TEXT multipart/mixed\n1 text/plain \"one\"\n"},
+			"TEXT multipart/mixed (boundary-characters)\n1 text/plain \"one\"\n"},
 		{"boundary long", "Content-Type: multipart/mixed; boundary=" + strings.Repeat("x", 71) + "\n\n--" + strings.Repeat("x", 71) + "\n\none\n",
 			"TEXT multipart/mixed (boundary-too-long close-missing)\n1 text/plain \"one\\n\"\n"},
 		{"two content types", "Content-Type: text/html\nContent-Type: multipart/mixed; boundary=b\n\n--b\n",
@@ -96,11 +97,11 @@ func TestM7_Boundaries(t *testing.T) {
 			"TEXT multipart/mixed (parameter-duplicate)\n1 text/plain \"one\"\n"},
 		{"long preamble line", head + strings.Repeat("x", 300_000) + "\n--b\n\none\n--b--\n", "TEXT multipart/mixed\n1 text/plain \"one\"\n"},
 		{"outer delimiter ends the inner multipart", head + "--b\nContent-Type: multipart/alternative; boundary=bi\n\n--bi\n\none\n--b\n\ntwo\n--b--\n",
-			"TEXT multipart/mixed\n1 multipart/alternative (close-missing)\n1.1 text/plain \"one\"\n2 text/plain \"two\"\n"},
+			"TEXT multipart/mixed\n1 multipart/alternative (boundary-prefix close-missing)\n1.1 text/plain \"one\"\n2 text/plain \"two\"\n"},
 		{"inner boundary starts with the outer", head + "--b\nContent-Type: multipart/alternative; boundary=b1\n\n--b1\n\none\n--b1--\n--b\n\ntwo\n--b--\n",
-			"TEXT multipart/mixed\n1 multipart/alternative\n1.1 text/plain \"one\"\n2 text/plain \"two\"\n"},
+			"TEXT multipart/mixed\n1 multipart/alternative (boundary-prefix)\n1.1 text/plain \"one\"\n2 text/plain \"two\"\n"},
 		{"same boundary inside", head + "--b\nContent-Type: multipart/alternative; boundary=b\n\n--b\n\none\n--b--\n--b\n\ntwo\n--b--\n",
-			"TEXT multipart/mixed\n1 multipart/alternative\n1.1 text/plain \"one\"\n2 text/plain \"two\"\n"},
+			"TEXT multipart/mixed\n1 multipart/alternative (boundary-reused)\n1.1 text/plain \"one\"\n2 text/plain \"two\"\n"},
 		{"delimiter inside a part header", head + "--b\nContent-Type: multipart/mixed; boundary=c\n--b\n\ntwo\n--b--\n",
 			"TEXT multipart/mixed\n1 multipart/mixed (multipart-empty)\n2 text/plain \"two\"\n"},
 		{"message inside", head + "--b\nContent-Type: message/rfc822\n\nSubject: in\n\nhello\n--b\nContent-Type: message/rfc822\n\n" +
@@ -115,6 +116,10 @@ func TestM7_Boundaries(t *testing.T) {
 			"TEXT multipart/mixed (encoded-composite)\n1 text/plain \"one\"\n"},
 		{"digest", "Content-Type: multipart/digest; boundary=b\n\n--b\n\nSubject: x\n\none\n--b--\n",
 			"TEXT multipart/digest\n1 message/rfc822\n1.1 text/plain \"one\"\n"},
+		{"boundary with odd characters", "Content-Type: multipart/mixed; boundary=\"a*b\"\n\n--a*b\n\none\n--a*b--\n",
+			"TEXT multipart/mixed (boundary-characters)\n1 text/plain \"one\"\n"},
+		{"outer boundary starts with the inner", "Content-Type: multipart/mixed; boundary=bb\n\n--bb\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\none\n--b--\n--bb--\n",
+			"TEXT multipart/mixed\n1 multipart/mixed (boundary-prefix)\n1.1 text/plain \"one\"\n"},
 		{"bad header line", "Subject: x\nno field\nContent-Type: text/html\n\nx", "1 text/html \"x\" (header-line-malformed)\n"},
 		{"mbox line", "From a Thu Jan  1 00:00:00 1970\nContent-Type: text/html\n\nx", "1 text/html \"x\"\n"},
 		{"CR only", "Content-Type: multipart/mixed; boundary=b\r\r--b\r\rone\r--b--\r", ""},
@@ -136,6 +141,46 @@ func TestM7_Boundaries(t *testing.T) {
 				t.Errorf("CRLF form\n got %s\nwant %s", crlf, want)
 			}
 		})
+	}
+}
+
+// TestEncodedMessage walks messages that are transfer-encoded, which no message may be.
+func TestEncodedMessage(t *testing.T) {
+	encode := func(msg string) string {
+		return "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\n" + base64.StdEncoding.EncodeToString([]byte(msg)) + "\n"
+	}
+	deep := "Subject: x\n\nhello"
+	for range maxEncoded + 1 {
+		deep = encode(deep)
+	}
+	tests := []struct{ name, in, want string }{
+		{"base64", encode("Subject: in\n\nhello\n"), "1 message/rfc822 (encoded-composite)\n1.1 text/plain \"hello\\n\"\n"},
+		{"multipart inside", head + "--b\n" + encode(head+"--b\n\none\n--b--\n") + "--b\n\ntwo\n--b--\n",
+			"TEXT multipart/mixed\n1 message/rfc822 (encoded-composite)\n1.TEXT multipart/mixed\n1.1 text/plain \"one\"\n2 text/plain \"two\"\n"},
+		{"quoted-printable", "Content-Type: message/rfc822\nContent-Transfer-Encoding: quoted-printable\n\nSubject:=\n x\n\na=3Db\n",
+			"1 message/rfc822 (encoded-composite)\n1.1 text/plain \"a=b\\n\"\n"},
+		{"unknown encoding", "Content-Type: message/rfc822\nContent-Transfer-Encoding: x-odd\n\nSubject: x\n\na\n",
+			"1 message/rfc822 \"Subject: x\\n\\na\\n\" (encoded-composite unknown-encoding)\n"},
+		{"cut", "Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nQTogYgoKeA", // x is of the cut group
+			"1 message/rfc822 (encoded-composite base64-no-padding)\n1.1 text/plain \"x\"\n"},
+	}
+	for _, tt := range tests {
+		if got := list(t, tt.in, &WalkOptions{OpenEncoded: true}); got != tt.want {
+			t.Errorf("%s\n got %s\nwant %s", tt.name, got, tt.want)
+		}
+	}
+	parts := strings.Count(list(t, deep, &WalkOptions{OpenEncoded: true}), "\n")
+	if want := maxEncoded + 1; parts != want {
+		t.Errorf("%d parts, want %d", parts, want)
+	}
+	var at []string
+	in := head + "--b\n" + encode("Subject: in\n\nhello\n") + "\n--b--\n"
+	err := Walk(strings.NewReader(in), &WalkOptions{OpenEncoded: true, Leave: func(p *Part) error {
+		at = append(at, fmt.Sprintf("%s %d+%d %v", p.ID, p.BodyOffset, p.Size, p.Decoded))
+		return nil
+	}}, func(*Part, *Body) error { return nil })
+	if got, want := strings.Join(at, ", "), "1.1 13+6 true, 1 111+29 false, TEXT 43+104 false"; err != nil || got != want {
+		t.Errorf("got %s, %v, want %s", got, err, want)
 	}
 }
 
@@ -454,25 +499,31 @@ func TestM9_Charsets(t *testing.T) {
 	tests := []struct{ name, charset, in, want, defects string }{
 		{"latin1", "ISO-8859-1", "caf\xe9", "café", ""},
 		{"windows", "cp1252", "\x80", "€", ""},
-		{"utf-8 bad", "utf-8", "a\xffb\xc0\x80", "a\ufffdb\ufffd\ufffd", ""},
-		{"ascii with more", "us-ascii", "\xe9", "\ufffd", ""},
-		{"unknown", "x-none", "a\xe9é", "a\ufffdé", "unknown-charset"},
+		{"utf-8 bad", "utf-8", "a\xffb\xc0\x80", "a\ufffdb\ufffd\ufffd", "charset-invalid"},
+		{"ascii with more", "us-ascii", "\xe9", "\ufffd", "charset-invalid"},
+		{"unknown", "x-none", "a\xe9é", "a\ufffdé", "unknown-charset charset-invalid"},
 		{"empty", "", "é", "é", ""},
 		{"japanese", "iso-2022-jp", "\x1b$B$\"\x1b(B", "あ", ""},
-		{"escape that never ends", "iso-2022-jp", "\x1b$B$", "\ufffd", ""},
+		{"escape that never ends", "iso-2022-jp", "\x1b$B$", "\ufffd", "charset-invalid"},
 		{"korean alias", "ks_c_5601-1987", "\xb0\xa1", "가", ""},
 		{"utf-16 without mark", "utf-16", "\x00a", "a", ""},
+		{"replacement that was sent", "utf-8", "\ufffd", "\ufffd", ""},
+		{"utf-32", "UTF-32LE", "a\x00\x00\x00\xac\x20\x00\x00", "a€", ""},
+		{"not in the table", "iso-8859-8", "a\xbf", "a\ufffd", "charset-invalid"},
 		{"name of 1 MB", strings.Repeat("x", 1_000_000), "a", "a", "unknown-charset"},
 		{"odd name", "\"'utf-8'\"", "é", "é", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			in := "Content-Transfer-Encoding: 8bit\nContent-Type: text/plain; charset=" + tt.charset + "\n\n" + tt.in
-			err := Walk(strings.NewReader(in), nil, func(p *Part, b *Body) error {
-				got, err := io.ReadAll(b.Text())
+			var got []byte
+			err := Walk(strings.NewReader(in), &WalkOptions{Leave: func(p *Part) error {
 				if ids := defectIDs(p.Defects); string(got) != tt.want || ids != tt.defects && tt.name != "odd name" {
 					t.Errorf("got %q (%s), want %q (%s)", got, ids, tt.want, tt.defects)
 				}
+				return nil
+			}}, func(_ *Part, b *Body) (err error) {
+				got, err = io.ReadAll(b.Text())
 				return err
 			})
 			var over *message.Error
