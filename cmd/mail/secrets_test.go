@@ -280,6 +280,9 @@ func TestO3_CanaryInTrace(t *testing.T) {
 			t.Run(protocol+"/"+mechanism, func(t *testing.T) {
 				for _, way := range []string{accepts, refuses, reflects, challenges, garbage, cuts} {
 					for verbose := range 4 {
+						if testing.Short() && verbose == 1 { // what it shows, 2 shows too
+							continue
+						}
 						checkLeaks(t, ca, leaky{protocol: protocol, mechanism: mechanism, way: way}, verbose)
 					}
 				}
