@@ -1,12 +1,14 @@
 package interop
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 )
 
 var binary struct {
@@ -23,6 +25,18 @@ func Binary(t testing.TB) string {
 	binary.once.Do(buildBinary)
 	require(t, binary.err)
 	return binary.path
+}
+
+// Command is a program that is killed when it runs for two minutes or the test ends.
+// Its Wait does not wait for what the program has started and left behind with its
+// streams.
+func Command(t testing.TB, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
 }
 
 func buildBinary() {

@@ -70,7 +70,7 @@ func (b *box) write(name, text string) {
 // run runs a program in the box and returns what it prints.
 func (b *box) run(args ...string) string {
 	b.t.Helper()
-	cmd := exec.Command(args[0], args[1:]...)
+	cmd := interop.Command(b.t, args[0], args[1:]...)
 	cmd.Dir = b.dir
 	cmd.Env = append(os.Environ(), "HOME="+b.dir, "TERM=xterm", "LC_ALL=C.UTF-8")
 	if b.uid != 0 && args[0] != b.bin {
@@ -160,12 +160,12 @@ func TestBoxMblaze(t *testing.T) {
 
 // TestBoxMutt: mutt reads our Maildir and mbox, and copies them to its own.
 func TestBoxMutt(t *testing.T) {
-	b := newBox(t, "mutt", "script", "timeout")
+	b := newBox(t, "mutt", "script")
 	for _, src := range []string{"md", "box"} {
 		for kind, dest := range map[string]string{"mbox": "mutt-box-" + src, "Maildir": "mutt-md-" + src} {
 			b.write("muttrc", "set folder=. copy=no move=no confirmappend=no confirmcreate=no delete=no quit=yes wait_key=no sort=mailbox-order auto_tag=yes\n"+
 				fmt.Sprintf("set mbox_type=%s\npush \"<tag-pattern>~A<enter><tag-prefix-cond><copy-message><kill-line>%s<enter><end-cond><quit>\"\n", kind, dest))
-			b.run("script", "-qec", "timeout 20 mutt -F muttrc -f "+src, "/dev/null")
+			b.run("script", "-qec", "mutt -F muttrc -f "+src+" </dev/tty", "/dev/null")
 			if _, err := os.Stat(b.path(dest)); errors.Is(err, fs.ErrNotExist) {
 				t.Skip("mutt did not copy without a real terminal")
 			}

@@ -62,7 +62,7 @@ func (r result) String() string {
 // try runs `mail args…`.
 func (s *shell) try(stdin io.Reader, args ...string) result {
 	s.t.Helper()
-	cmd := exec.CommandContext(s.t.Context(), s.path, args...)
+	cmd := interop.Command(s.t, s.path, args...)
 	cmd.Dir, cmd.Env, cmd.Stdin = s.dir, s.env, stdin
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -3,7 +3,6 @@ package interop_test
 import (
 	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,7 +16,7 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "sh", script)
+	cmd := interop.Command(t, "sh", script)
 	cmd.Env = []string{"PATH=" + filepath.Dir(interop.Binary(t)) + ":" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "TMPDIR=" + t.TempDir(), "LC_ALL=C.UTF-8"}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

@@ -2,7 +2,6 @@ package interop_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -22,7 +21,7 @@ func TestFullDisk(t *testing.T) {
 		if err != nil {
 			t.Skipf("no /dev/full: %v", err)
 		}
-		cmd := exec.Command(s.path, args...)
+		cmd := interop.Command(t, s.path, args...)
 		cmd.Dir, cmd.Env, cmd.Stdout = s.dir, s.env, full
 		var words strings.Builder
 		cmd.Stderr = &words

@@ -2,15 +2,12 @@ package interop_test
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/mail-toolkit/mail/pkg/interop"
 	"github.com/mail-toolkit/mail/pkg/server"
@@ -47,9 +44,7 @@ func TestIMAPCommandsAnywhere(t *testing.T) {
 	for name, variables := range servers {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-			defer cancel()
-			cmd := exec.CommandContext(ctx, "sh", script)
+			cmd := interop.Command(t, "sh", script)
 			cmd.Dir = dir
 			cmd.Env = append(variables(t), "PATH="+filepath.Dir(interop.Binary(t))+":"+os.Getenv("PATH"), "HOME="+dir, "LC_ALL=C.UTF-8", "TZ=UTC")
 			var words strings.Builder
@@ -72,7 +67,7 @@ func dovecotVariables(t *testing.T) []string {
 func serveVariables(t *testing.T, flags ...string) []string {
 	t.Helper()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
-	cmd := exec.Command(interop.Binary(t), append([]string{"serve", "--user", "alice:secret", "--ca-out", ca}, flags...)...)
+	cmd := interop.Command(t, interop.Binary(t), append([]string{"serve", "--user", "alice:secret", "--ca-out", ca}, flags...)...)
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()

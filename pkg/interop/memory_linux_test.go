@@ -44,7 +44,7 @@ func largeMessage(s *shell, user interop.User) []measured {
 // the command runs.
 func (s *shell) measure(tb testing.TB, m measured) (memory int64, took time.Duration) {
 	tb.Helper()
-	cmd := exec.Command(s.path, m.args...)
+	cmd := interop.Command(tb, s.path, m.args...)
 	cmd.Dir, cmd.Env, cmd.Stderr = s.dir, s.env, os.Stderr
 	if m.stdin != "" {
 		in, err := os.Open(filepath.Join(s.dir, m.stdin))

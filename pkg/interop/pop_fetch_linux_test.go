@@ -168,7 +168,7 @@ func (m *maildrop) checkFetched(t *testing.T, kind, path string, all bool) {
 // fetch starts `mail pop fetch --delete`.
 func (m *maildrop) fetch(t *testing.T, words *strings.Builder, args ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(interop.Binary(t), append([]string{"pop", "fetch", "--delete"}, args...)...)
+	cmd := interop.Command(t, interop.Binary(t), append([]string{"pop", "fetch", "--delete"}, args...)...)
 	cmd.Env, cmd.Stderr = m.env, words
 	return cmd
 }

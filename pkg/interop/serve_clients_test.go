@@ -99,7 +99,7 @@ func (m *mailSystem) command(stdin, name string, args ...string) *exec.Cmd {
 	m.t.Helper()
 	path, err := program(name)
 	require(m.t, err)
-	cmd := exec.CommandContext(limit(m.t), path, args...)
+	cmd := Command(m.t, path, args...)
 	cmd.Dir, cmd.Stdin = m.dir, strings.NewReader(stdin)
 	cmd.Env = append(os.Environ(), "HOME="+m.dir, "XDG_CONFIG_HOME="+m.dir, "LC_ALL=C.UTF-8", "TERM=vt100", "MAIL=", "EMAIL=")
 	return cmd

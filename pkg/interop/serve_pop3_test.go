@@ -246,7 +246,7 @@ p = poplib.POP3("localhost", int(plain)); p.apop("alice", "ses ame"); check(p); 
 p = poplib.POP3("localhost", int(plain)); p.user("alice"); p.pass_("ses ame"); assert p.stat()[0] == 102; p.quit()
 print("fine")
 `
-	cmd := exec.CommandContext(limit(t), python, "-c", script, "localhost", port(s.Addr("pop3")), port(s.Addr("pop3s")), s.ca)
+	cmd := Command(t, python, "-c", script, "localhost", port(s.Addr("pop3")), port(s.Addr("pop3s")), s.ca)
 	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "fine\n" {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -261,7 +261,7 @@ func TestServePOP3Curl(t *testing.T) {
 	s := servePOP3(t, nil)
 	run := func(args ...string) []byte {
 		t.Helper()
-		cmd := exec.CommandContext(limit(t), curl, append([]string{"-sS", "--max-time", "20", "--cacert", s.ca, "-u", "alice:ses ame"}, args...)...)
+		cmd := Command(t, curl, append([]string{"-sS", "--max-time", "20", "--cacert", s.ca, "-u", "alice:ses ame"}, args...)...)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Errorf("curl %q: %v\n%.300s", args, err, out)

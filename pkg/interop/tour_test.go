@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -77,7 +76,7 @@ func TestReadmeTour(t *testing.T) {
 	}
 	labEnv(t, filepath.Join(dir, "bin"), binary)
 	script := "set -o pipefail\ntrap 'echo \"line $LINENO failed: $BASH_COMMAND\"' ERR\n" + tour(t)
-	cmd := exec.CommandContext(t.Context(), "bash", "-c", script)
+	cmd := interop.Command(t, "bash", "-c", script)
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + t.TempDir(), "LC_ALL=C.UTF-8"}
 	var out bytes.Buffer
