@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -13,58 +12,15 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/mail-toolkit/mail/pkg/interop"
 )
-
-// openPTY opens a pseudo terminal whose output is not changed on its way.
-func openPTY(t *testing.T) (control, terminal *os.File) {
-	t.Helper()
-	control, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
-	if err != nil {
-		t.Skipf("no pseudo terminals: %v", err)
-	}
-	t.Cleanup(func() { _ = control.Close() })
-	fd := int(control.Fd())
-	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err == nil {
-		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
-	}
-	if err != nil {
-		t.Skipf("no pseudo terminals: %v", err)
-	}
-	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
-	if err != nil {
-		t.Skipf("no pseudo terminals: %v", err)
-	}
-	modes, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
-	if err != nil {
-		t.Fatal(err)
-	}
-	modes.Oflag &^= unix.OPOST
-	if err := unix.IoctlSetTermios(int(terminal.Fd()), unix.TCSETS, modes); err != nil {
-		t.Fatal(err)
-	}
-	return control, terminal
-}
 
 // onTerminal runs a command with all streams on a terminal and gives what the terminal received.
 func onTerminal(t *testing.T, name string, args ...string) (seen []byte, code int) {
 	t.Helper()
-	control, terminal := openPTY(t)
-	var out bytes.Buffer
-	done := make(chan struct{})
-	go func() {
-		_, _ = io.Copy(&out, control) // ends with EIO when the other side is closed
-		close(done)
-	}()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
-	_ = cmd.Run()
-	_ = terminal.Close()
-	<-done
-	return out.Bytes(), cmd.ProcessState.ExitCode()
+	cmd := interop.Command(t, name, args...)
+	seen, _ = interop.OnTerminal(t, cmd) // the code tells
+	return seen, cmd.ProcessState.ExitCode()
 }
 
 // checkTerminalSafe fails when a terminal received anything it could obey.
@@ -108,7 +64,7 @@ func startInteractive(t *testing.T, name string, args ...string) *interactive {
 	if err != nil {
 		t.Skipf("%s is not installed", name)
 	}
-	control, terminal := openPTY(t)
+	control, terminal := interop.Terminal(t)
 	s := &interactive{t: t, control: control, dir: t.TempDir()}
 	cmd := exec.Command(path, args...)
 	cmd.Dir = s.dir

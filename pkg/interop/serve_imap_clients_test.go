@@ -13,7 +13,7 @@ import (
 func (m *mailSystem) muttrc(store, submission string) string {
 	m.t.Helper()
 	return m.config("muttrc", `
-set ssl_starttls=yes ssl_force_tls=yes ssl_verify_host=yes ssl_verify_dates=yes ssl_usesystemcerts=no
+set ssl_starttls=yes ssl_force_tls=yes ssl_verify_host=yes ssl_verify_dates=yes
 set ssl_ca_certificates_file=$ca certificate_file=$dir/no-certificates
 set imap_pass="ses ame" smtp_pass="ses ame" smtp_authenticators=plain smtp_url=`+submission+`
 set folder=`+store+` spoolfile=+INBOX record=+Sent from=alice@example.org realname=Alice use_from=yes hostname=example.org
@@ -25,10 +25,10 @@ set pipe_decode=no pipe_split=yes pipe_sep='' sleep_time=0 beep=no send_charset=
 // mutt runs mutt with keys that are pressed in the INBOX of a store. It wants a terminal.
 func (m *mailSystem) mutt(store, keys string) {
 	m.t.Helper()
-	_, err := program("mutt")
-	require(m.t, err)
 	start := m.write("start.muttrc", "source "+m.muttrc(store, "")+"\npush '"+keys+"'\n")
-	m.run("", "script", "-qec", "mutt -F "+start+" -f +INBOX </dev/tty", m.dir+"/typescript")
+	if seen, err := OnTerminal(m.t, m.command("", "mutt", "-F", start, "-f", "+INBOX")); err != nil {
+		m.t.Fatalf("mutt: %v\n%s", err, seen)
+	}
 }
 
 // TestServeMutt has mutt read, flag, copy, move and delete messages over IMAPS and STARTTLS.
