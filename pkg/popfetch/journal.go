@@ -41,7 +41,8 @@ const (
 // maxRecord is the longest line that is looked at, in octets.
 const maxRecord = 4096
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// checksum is the CRC-32C of a record.
+func checksum(record []byte) uint32 { return crc32.Checksum(record, crc32.MakeTable(crc32.Castagnoli)) }
 
 // entry is one message that was stored.
 type entry struct {
@@ -66,7 +67,7 @@ func (e *entry) record() string {
 }
 
 func appendRecord(b []byte, record string) []byte {
-	return fmt.Appendf(b, "%s %08x\n", record, crc32.Checksum([]byte(record), castagnoli))
+	return fmt.Appendf(b, "%s %08x\n", record, checksum([]byte(record)))
 }
 
 // recordOf checks a line and takes its checksum off.
@@ -76,7 +77,7 @@ func recordOf(line []byte) (string, bool) {
 	if !whole || i < 0 || len(line)-i != 9 {
 		return "", false
 	}
-	sum := fmt.Sprintf("%08x", crc32.Checksum(line[:i], castagnoli))
+	sum := fmt.Sprintf("%08x", checksum(line[:i]))
 	return string(line[:i]), string(line[i+1:]) == sum
 }
 

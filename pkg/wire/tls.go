@@ -23,7 +23,12 @@ func (c *Conn) StartTLS(ctx context.Context) error {
 }
 
 func (c *Conn) handshake(ctx context.Context) error {
-	return c.shakeHands(ctx, tls.Client(c.nc, c.tlsConfig()), c.serverName())
+	socket := c.nc
+	err := c.shakeHands(ctx, tls.Client(socket, c.tlsConfig()), c.serverName())
+	if err == nil {
+		ackAtOnce(socket)
+	}
+	return err
 }
 
 func (c *Conn) shakeHands(ctx context.Context, t *tls.Conn, peer string) error {
