@@ -35,7 +35,7 @@ const (
 // of text.
 func TextFromHTML(r io.Reader) (string, error) {
 	limited := &io.LimitedReader{R: r, N: maxHTML + 1}
-	z := html.NewTokenizer(limited)
+	z := html.NewTokenizer(fullReader{limited})
 	w := &htmlText{}
 	for {
 		kind := z.Next()
@@ -54,6 +54,18 @@ func TextFromHTML(r io.Reader) (string, error) {
 			return "", &message.Error{Msg: fmt.Sprintf("the text of the HTML is larger than %d octets", maxTextOut)}
 		}
 	}
+}
+
+// fullReader fills what it is given: the tokenizer moves the whole of its token for each Read.
+type fullReader struct{ r io.Reader }
+
+// Read implements io.Reader.
+func (f fullReader) Read(p []byte) (int, error) {
+	n, err := io.ReadFull(f.r, p)
+	if err == io.ErrUnexpectedEOF {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // htmlText is the text written so far.

@@ -63,6 +63,9 @@ func TestTextFromHTMLLimits(t *testing.T) {
 	if _, err := TextFromHTML(io.MultiReader(strings.NewReader("<p>x"), iotest.ErrReader(broken))); !errors.Is(err, broken) {
 		t.Errorf("got %v, want %v", err, broken)
 	}
+	if testing.Short() {
+		t.Skip("16 MiB are much for the race detector")
+	}
 	for name, unit := range map[string]string{"input": "word ", "one tag": "<p a='", "output": "<hr>"} {
 		n := maxHTML/len(unit) + 2
 		if name == "output" {

@@ -9,6 +9,9 @@ import (
 // other work on the machine only ever adds.
 func linear(t *testing.T, name string, f func(n int)) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("ratios of time say nothing under the race detector")
+	}
 	best := func(n int) time.Duration {
 		least := time.Duration(1 << 62)
 		for range 3 {
