@@ -25,13 +25,15 @@ func ParseDate(s string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05 -0700", "2006-01-02 15:04:05", "2006-01-02"} {
-		if t, err := time.Parse(layout, strings.TrimSpace(plain)); err == nil {
-			return t, nil
+	if trimmed := strings.TrimSpace(plain); len(trimmed) > 4 && trimmed[4] == '-' {
+		for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05 -0700", "2006-01-02 15:04:05", "2006-01-02"} {
+			if t, err := time.Parse(layout, trimmed); err == nil {
+				return t, nil
+			}
 		}
 	}
 	d := dateParts{day: -1, year: -1, hour: -1}
-	for _, word := range strings.FieldsFunc(plain, func(r rune) bool { return strings.ContainsRune(" \t\r\n,", r) }) {
+	for word := range strings.FieldsFuncSeq(plain, betweenWords) {
 		if !d.take(word) {
 			return time.Time{}, bad("bad date", s)
 		}
@@ -42,6 +44,8 @@ func ParseDate(s string) (time.Time, error) {
 	}
 	return t, nil
 }
+
+func betweenWords(r rune) bool { return r == ' ' || r == ',' || r == '\t' || r == '\r' || r == '\n' }
 
 // withoutComments replaces comments by blanks.
 func withoutComments(s string) (string, error) {
@@ -131,17 +135,14 @@ func (d *dateParts) takeClock(word string) bool {
 	if i := strings.IndexAny(word, "+-"); i > 0 {
 		return d.takeClock(word[:i]) && d.takeOffset(word[i:])
 	}
-	parts := strings.Split(word, ":")
-	if len(parts) > 3 {
-		return false
-	}
-	if len(parts) == 3 {
-		parts[2], _, _ = strings.Cut(parts[2], ".")
-	}
-	limits := []int{23, 59, 60}
-	to := []*int{&d.hour, &d.min, &d.sec}
-	for i, part := range parts {
-		if len(part) > 2 || !isDigits(part) {
+	limits := [...]int{23, 59, 60}
+	to := [...]*int{&d.hour, &d.min, &d.sec}
+	for i, more := 0, true; more; i++ {
+		var part string
+		if part, word, more = strings.Cut(word, ":"); i == 2 {
+			part, _, _ = strings.Cut(part, ".")
+		}
+		if i > 2 || len(part) > 2 || !isDigits(part) {
 			return false
 		}
 		if *to[i], _ = strconv.Atoi(part); *to[i] > limits[i] {
@@ -176,12 +177,12 @@ func (d *dateParts) takeOffset(word string) bool {
 func (d *dateParts) takeName(word string) bool {
 	word = strings.TrimRight(word, ".")
 	if len(word) >= 3 {
-		key := strings.ToLower(word[:3])
-		if i := strings.Index("jan feb mar apr may jun jul aug sep oct nov dec ", key+" "); i >= 0 && d.month == 0 {
+		key := string([]byte{word[0] | 0x20, word[1] | 0x20, word[2] | 0x20, ' '}) // in lower case, if these are letters
+		if i := strings.Index("jan feb mar apr may jun jul aug sep oct nov dec ", key); i >= 0 && d.month == 0 {
 			d.month = time.Month(i/4 + 1)
 			return true
 		}
-		if d.hour < 0 && strings.Contains("mon tue wed thu fri sat sun ", key+" ") {
+		if d.hour < 0 && strings.Contains("mon tue wed thu fri sat sun ", key) {
 			return true
 		}
 	}

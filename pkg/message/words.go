@@ -18,7 +18,11 @@ const maxCharset = 64
 // valid UTF-8. Adjacent words of one charset are decoded together, since many
 // writers split characters between them.
 func DecodeWords(s string) string {
-	if !strings.Contains(s, "=?") {
+	switch {
+	case strings.Contains(s, "=?"):
+	case utf8.ValidString(s): // looks at many octets at a time
+		return s
+	default:
 		return strings.ToValidUTF8(s, "\uFFFD")
 	}
 	var d wordDecoder

@@ -92,6 +92,8 @@ func rareCharset(name string) encoding.Encoding {
 		return utf32.UTF32(utf32.BigEndian, utf32.IgnoreBOM)
 	case "utf-32le":
 		return utf32.UTF32(utf32.LittleEndian, utf32.IgnoreBOM)
+	case "utf-7", "utf7", "unicode-1-1-utf-7", "csunicode11utf7":
+		return utf7{}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package mimetree
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -135,24 +136,22 @@ func checkAddresses(p *Part, name, value string) {
 var noWords = map[string]bool{"message-id": true, "in-reply-to": true, "references": true, "date": true, "received": true, "return-path": true,
 	"mime-version": true, "content-transfer-encoding": true, "content-id": true}
 
-// quotedWords are fields of text, in which quotes and angle brackets mean nothing.
-var quotedWords = map[string]bool{"from": true, "sender": true, "reply-to": true, "to": true, "cc": true, "bcc": true,
-	"resent-from": true, "resent-sender": true, "resent-to": true, "resent-cc": true, "resent-bcc": true}
-
 // checkWords looks at the encoded words of a value.
 func checkWords(p *Part, name, value string) {
 	lower := strings.ToLower(name)
 	if lower == "content-type" || lower == "content-disposition" { // parameters are decoded, and told as such
 		return
 	}
+	// In fields of text quotes and angle brackets mean nothing.
+	addresses := slices.ContainsFunc(addressFields, func(f string) bool { return strings.EqualFold(f, name) })
 	quoted, bracket := false, false
 	for at := 0; at < len(value); {
 		switch c := value[at]; {
-		case quotedWords[lower] && c == '\\' && quoted:
+		case addresses && c == '\\' && quoted:
 			at++
-		case quotedWords[lower] && c == '"':
+		case addresses && c == '"':
 			quoted = !quoted
-		case quotedWords[lower] && !quoted && (c == '<' || c == '>'):
+		case addresses && !quoted && (c == '<' || c == '>'):
 			bracket = c == '<'
 		case c == '=' && strings.HasPrefix(value[at:], "=?"):
 			n := wordLen(value[at:])

@@ -86,8 +86,7 @@ func newUnpacker(ctx context.Context, r io.Reader, o *UnpackOptions) *unpacker {
 // Names remembers the file names of several messages, so that those of a later one are numbered on, without a look at each that is
 // there. The zero value is ready. It belongs to one goroutine.
 type Names struct {
-	used map[string]bool // folded names
-	next map[string]int  // number to try next for a name
+	next map[string]int // of each name that is used, folded: the number to try next for it
 }
 
 // maxNames is how many names are remembered. Beyond that it starts anew, and the folder alone tells what is there.
@@ -95,14 +94,14 @@ const maxNames = 20000
 
 // free numbers a name until it has not been used, and uses it.
 func (s *Names) free(name string) string {
-	if s.used == nil || len(s.used) > maxNames {
-		s.used, s.next = make(map[string]bool), make(map[string]int)
+	if s.next == nil || len(s.next) > maxNames {
+		s.next = make(map[string]int)
 	}
 	key := foldName(name)
 	for n := s.next[key]; ; n++ {
 		candidate := numberedName(name, n)
-		if k := foldName(candidate); !s.used[k] {
-			s.used[k] = true
+		if k := foldName(candidate); s.next[k] == 0 {
+			s.next[k] = 1
 			s.next[key] = n + 1
 			return candidate
 		}

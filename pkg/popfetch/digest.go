@@ -31,6 +31,7 @@ func parseDigest(s string) (d digest, ok bool) {
 // digester computes the digest of what is read through it, and counts it.
 type digester struct {
 	r    io.Reader
+	w    io.Writer // of WriteTo
 	h    hash.Hash
 	n    int64
 	tell func(octets int) // may be nil
@@ -43,12 +44,31 @@ func newDigester(r io.Reader, tell func(int)) *digester {
 // Read implements io.Reader.
 func (d *digester) Read(p []byte) (int, error) {
 	n, err := d.r.Read(p)
-	_, _ = d.h.Write(p[:n]) // a hash takes everything
-	d.n += int64(n)
-	if d.tell != nil {
-		d.tell(n)
-	}
+	d.take(p[:n])
 	return n, err
+}
+
+// WriteTo implements io.WriterTo. What the other reader can pass on without a copy is not copied.
+func (d *digester) WriteTo(w io.Writer) (int64, error) {
+	d.w = w
+	return io.Copy(passing{d}, d.r)
+}
+
+// passing is the way of what is not read, but written.
+type passing struct{ *digester }
+
+// Write implements io.Writer.
+func (p passing) Write(b []byte) (int, error) {
+	p.take(b)
+	return p.w.Write(b)
+}
+
+func (d *digester) take(p []byte) {
+	_, _ = d.h.Write(p) // a hash takes everything
+	d.n += int64(len(p))
+	if d.tell != nil {
+		d.tell(len(p))
+	}
 }
 
 func (d *digester) sum() (s digest) {

@@ -178,8 +178,8 @@ func (s *State) write(sync bool, records ...string) error {
 	for _, r := range records {
 		b = appendRecord(b, r)
 	}
-	if _, s.err = s.f.Write(b); s.err == nil && sync {
-		s.err = s.f.Sync()
+	if s.err = s.disk.write(s.f, b); s.err == nil && sync {
+		s.err = s.disk.sync(s.f)
 	}
 	s.lines += len(records)
 	return s.err
@@ -203,8 +203,7 @@ func (s *State) begin() (b []byte, err error) {
 	}
 	s.lines += 2 + len(s.pending)
 	s.pending = nil
-	_, err = s.lock.Write([]byte("x"))
-	return b, err
+	return b, s.disk.write(s.lock, []byte("x"))
 }
 
 // rewrite puts a new journal, of the present entries only, into the place of the old one.
@@ -219,43 +218,34 @@ func (s *State) rewrite() (err error) {
 			err = errors.Join(err, os.Remove(temp))
 		}
 	}()
-	w := bufio.NewWriterSize(f, 64<<10)
-	_, _ = w.Write(appendRecord(nil, journalName)) // a bufio.Writer keeps its error
+	b := appendRecord(nil, journalName)
 	var gone []string
 	for _, e := range s.all() {
-		_, _ = w.Write(appendRecord(nil, e.record()))
+		b = appendRecord(b, e.record())
 		if e.deleted {
 			gone = append(gone, recordDeleted+" "+e.key())
 		}
 	}
 	for _, record := range append(append([]string{recordStored}, gone...), recordEnd) {
-		_, _ = w.Write(appendRecord(nil, record))
+		b = appendRecord(b, record)
 	}
-	if err = w.Flush(); err == nil {
-		err = f.Sync()
+	if err = s.disk.write(f, b); err == nil {
+		err = s.disk.sync(f)
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	if err == nil {
-		err = os.Rename(temp, s.path)
+		err = s.disk.rename(temp, s.path)
 	}
 	if err != nil {
 		return err
 	}
-	return syncPath(filepath.Dir(s.path))
-}
-
-func syncPath(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(syncDir(d), d.Close())
+	return s.disk.syncDir(filepath.Dir(s.path))
 }
 
 // openPrivate opens a file for reading and appending and makes it when it is missing, which made tells.
-func openPrivate(path string) (f *os.File, made bool, err error) {
+func openPrivate(d disk, path string) (f *os.File, made bool, err error) {
 	f, err = os.OpenFile(path, os.O_RDWR|os.O_APPEND|noFollow, 0)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return f, false, err
@@ -264,7 +254,7 @@ func openPrivate(path string) (f *os.File, made bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	if err := errors.Join(f.Chmod(0o600), syncPath(filepath.Dir(path))); err != nil { // the umask may have taken bits
+	if err := errors.Join(f.Chmod(0o600), d.syncDir(filepath.Dir(path))); err != nil { // the umask may have taken bits
 		return nil, false, errors.Join(err, f.Close())
 	}
 	return f, true, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"net"
 	"path/filepath"
@@ -111,6 +112,7 @@ type rig struct {
 	dest   string // "": a destination that cannot be read back
 	said   []string
 	refuse string // the text of a message that the destination does not take
+	disk   disk   // of the state; nil: the file system
 }
 
 func newRig(t *testing.T, messages ...mess) *rig {
@@ -145,7 +147,14 @@ func (r *rig) run(o Options) (events []string, err error) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	st := openState(r.t, r.state)
+	d := r.disk
+	if d == nil {
+		d = osDisk{}
+	}
+	st, err := openStateOn(d, r.state)
+	if err != nil {
+		return nil, err
+	}
 	r.drop.retrs, r.said = 0, nil
 	r.complete(&o, func(e Event) error {
 		name := [...]string{"stored", "present", "skipped", "refused", "deleted"}[e.Kind]
@@ -153,10 +162,7 @@ func (r *rig) run(o Options) (events []string, err error) {
 		return nil
 	})
 	err = Run(ctx, client, st, o)
-	if e := st.Close(); e != nil {
-		r.t.Error(e)
-	}
-	return events, err
+	return events, errors.Join(err, st.Close())
 }
 
 // complete fills in what all runs have.
@@ -208,11 +214,13 @@ func (r *rig) want(o Options, want ...string) {
 	}
 }
 
-// holds compares the texts at the destination.
-func (r *rig) holds(want ...string) {
+// texts are those at the destination, sorted.
+func (r *rig) texts() (got []string) {
 	r.t.Helper()
-	var got []string
 	for m, err := range store.ReadMaildir(r.dest) {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -223,6 +231,13 @@ func (r *rig) holds(want ...string) {
 		got = append(got, string(text))
 	}
 	slices.Sort(got)
+	return got
+}
+
+// holds compares the texts at the destination.
+func (r *rig) holds(want ...string) {
+	r.t.Helper()
+	got := r.texts()
 	if slices.Sort(want); !slices.Equal(got, want) {
 		r.t.Errorf("the destination has %q, want %q", got, want)
 	}

@@ -26,6 +26,7 @@ const compactAt = 1000
 // listed and not known are compared with those that are stored, octet for octet, so that they are not stored twice.
 type State struct {
 	path string
+	disk disk
 	lock *os.File
 	f    *os.File
 
@@ -46,15 +47,17 @@ type State struct {
 
 // OpenState opens the state in the file at path, and makes it and its folders when they are missing. Another run having
 // it is ErrLocked.
-func OpenState(path string) (*State, error) {
+func OpenState(path string) (*State, error) { return openStateOn(osDisk{}, path) }
+
+func openStateOn(d disk, path string) (*State, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	lock, _, err := openPrivate(path + ".lock")
+	lock, _, err := openPrivate(d, path+".lock")
 	if err != nil {
 		return nil, err
 	}
-	s := &State{path: path, lock: lock, byID: map[string]*entry{}}
+	s := &State{path: path, disk: d, lock: lock, byID: map[string]*entry{}}
 	if err := s.open(); err != nil {
 		_ = s.release() // nothing was written
 		return nil, err
@@ -89,7 +92,7 @@ func (s *State) open() error {
 		return err
 	}
 	s.killed = st.Size() > 0
-	if s.f, s.fresh, err = openPrivate(s.path); err != nil {
+	if s.f, s.fresh, err = openPrivate(s.disk, s.path); err != nil {
 		return err
 	}
 	return s.load(s.f)
@@ -254,7 +257,7 @@ func (s *State) Close() error {
 		err = s.write(true, recordEnd)
 	}
 	if err == nil && s.err == nil {
-		err = s.lock.Truncate(0)
+		err = s.disk.empty(s.lock)
 	}
 	return errors.Join(err, s.release())
 }

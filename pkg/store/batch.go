@@ -40,11 +40,12 @@ const (
 	maxOpenFiles  = 64
 	fewFiles      = 8
 	parallelSyncs = 16
+	writeSoon     = 32 << 10 // octets from which on a file is not left to the sync of all
 )
 
-// fileBatch is a Batch of a tree.
+// fileBatch is a Batch of a fileSink.
 type fileBatch struct {
-	t       *tree
+	t       *fileSink
 	put     func(context.Context, io.Reader, Meta) (stagedFile, error)
 	whole   bool // one sync of the whole file system does it
 	maxOpen int
@@ -54,8 +55,8 @@ type fileBatch struct {
 	err     error // what spoils the batch
 }
 
-func newFileBatch(t *tree, put func(context.Context, io.Reader, Meta) (stagedFile, error)) *fileBatch {
-	if canSyncWhole(t.self) {
+func newFileBatch(t *fileSink, put func(context.Context, io.Reader, Meta) (stagedFile, error)) *fileBatch {
+	if t.whole {
 		return &fileBatch{t: t, put: put, whole: true, maxOpen: fewFiles}
 	}
 	return &fileBatch{t: t, put: put, maxOpen: maxOpenFiles}
@@ -89,6 +90,9 @@ func (b *fileBatch) settle() error {
 	}
 	var errs []error
 	for i := range open {
+		if open[i].size >= writeSoon {
+			startWriting(open[i].f)
+		}
 		errs = append(errs, open[i].close())
 	}
 	return errors.Join(errs...)
@@ -131,7 +135,7 @@ func (b *fileBatch) Close() error {
 func (b *fileBatch) reset() { b.files, b.pending, b.octets, b.err = nil, 0, 0, nil }
 
 // syncAll syncs and closes files, several at a time.
-func (t *tree) syncAll(files []stagedFile) error {
+func (t *fileSink) syncAll(files []stagedFile) error {
 	errs := make([]error, len(files))
 	var group sync.WaitGroup
 	for first := range min(parallelSyncs, len(files)) {

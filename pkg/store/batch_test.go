@@ -110,15 +110,15 @@ func (d *badDisk) syncWhole(*os.File) error {
 	return nil
 }
 
-func (d *badDisk) rename(root *os.Root, from, to string) error {
+func (d *badDisk) renameAt(from *os.File, old string, to *os.File, name string) error {
 	if err := d.next(); err != nil {
 		return err
 	}
-	if d.dirty[filepath.Join(root.Name(), from)] {
-		d.wrong = append(d.wrong, from+" renamed before it is durable")
+	if d.dirty[filepath.Join(from.Name(), old)] {
+		d.wrong = append(d.wrong, old+" renamed before it is durable")
 	}
-	d.note(&d.renamed, filepath.Join(root.Name(), filepath.Dir(to)), true)
-	return d.osDisk.rename(root, from, to)
+	d.note(&d.renamed, to.Name(), true)
+	return d.osDisk.renameAt(from, old, to, name)
 }
 
 func (d *badDisk) remove(root *os.Root, name string) error {

@@ -40,6 +40,8 @@ func TestMain(m *testing.M) {
 		helperLimit(dest)
 	case "open":
 		helperOpen(dest)
+	case "convert":
+		helperConvert(dest)
 	}
 }
 
@@ -134,7 +136,7 @@ func TestP5_Kill(t *testing.T) {
 func testKill(t *testing.T, k kind, mode string, rounds int) {
 	reported := map[string]bool{}
 	for range rounds {
-		for _, id := range runKilled(t, mode, k.dest) {
+		for _, id := range runKilled(t, mode, k.dest, 20*time.Millisecond) {
 			reported[id] = true
 		}
 	}
@@ -160,9 +162,9 @@ func testKill(t *testing.T, k kind, mode string, rounds int) {
 	}
 }
 
-// runKilled starts a helper, kills it at a random moment after its first report,
-// and returns what it reported.
-func runKilled(t *testing.T, mode, dest string) []string {
+// runKilled starts a helper, kills it at a random moment within some time after its
+// first report, and returns what it reported.
+func runKilled(t *testing.T, mode, dest string, within time.Duration) []string {
 	t.Helper()
 	cmd := helper(t, mode, dest)
 	out, err := cmd.StdoutPipe()
@@ -182,12 +184,63 @@ func runKilled(t *testing.T, mode, dest string) []string {
 			break
 		}
 		if len(ids) == 0 {
-			time.AfterFunc(time.Duration(rand.IntN(20000))*time.Microsecond, func() { _ = cmd.Process.Kill() })
+			time.AfterFunc(rand.N(within), func() { _ = cmd.Process.Kill() })
 		}
 		ids = append(ids, strings.TrimSpace(line))
 	}
 	_ = cmd.Wait() // killed
 	return ids
+}
+
+// helperConvert converts the mbox beside dest, and prints a line when it begins and one for each message.
+func helperConvert(dest string) {
+	_, path, _ := strings.Cut(dest, ":")
+	src, err := OpenSource("mbox:" + path + ".source")
+	fmt.Println("begun")
+	if err == nil {
+		_, err = Convert(context.Background(), src, dest, ConvertOptions{Stored: func(_, name string) error {
+			fmt.Println(name)
+			return nil
+		}})
+	}
+	fmt.Fprintln(os.Stderr, "helper:", err)
+}
+
+// TestP5_ConvertKilled kills a conversion over and over, at random moments. The one that is let through leaves each message once.
+func TestP5_ConvertKilled(t *testing.T) {
+	rounds := 12
+	if testing.Short() {
+		rounds = 2
+	}
+	for name, k := range kinds(t) {
+		_, path, _ := strings.Cut(k.dest, ":")
+		source := "mbox:" + path + ".source"
+		var want []string
+		b := open(t, source, SinkOptions{}).Batch()
+		for range 3*convertMessages + 10 {
+			want = append(want, summed(1<<rand.IntN(13)))
+			if err := b.Add(context.Background(), strings.NewReader(want[len(want)-1]), Meta{Flags: []string{`\Seen`, "work"}[:rand.IntN(3)]}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := b.Commit(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		stored := 0
+		for range rounds {
+			stored = max(stored, len(runKilled(t, "convert", k.dest, 300*time.Millisecond))-1)
+		}
+		src, err := OpenSource(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done, err := Convert(context.Background(), src, k.dest, ConvertOptions{})
+		if err != nil || done.Stored+done.Already != len(want) {
+			t.Errorf("%s: got %+v, %v; want %d in all", name, done, err, len(want))
+		}
+		compare(t, wires(t, k.read()), want, true)
+		t.Logf("%s: at most %d at once, %d in the end", name, stored, done.Stored)
+	}
 }
 
 // TestP5_MboxRecover cuts an append at every octet, as a killed process may leave

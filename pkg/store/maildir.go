@@ -6,19 +6,17 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/mail-toolkit/mail/pkg/message"
+	"time"
 )
 
 // maildirSubs are the directories of a Maildir.
 var maildirSubs = [...]string{"tmp", "new", "cur"}
 
 // maildirFlags are the letters of Maildir info for IMAP flags, in the order they
-// are written. Other flags and keywords have no place there.
+// are written. Keywords have small letters: see keywordsFile.
 var maildirFlags = [...]struct {
 	letter byte
 	flag   string
@@ -33,18 +31,20 @@ const fieldWire = ",X=wire"
 // with fieldWire where it applies and ":2,FLAGS" in cur. A message without flags
 // goes to new.
 type maildir struct {
-	tree
-	host string
+	*fileSink
+	host     string
+	keywords []string      // of the letters a, b, …; nil: not known
+	wait     time.Duration // for the lock of the file that has them
 }
 
 // openMaildir opens path as a Maildir and makes it, or what is missing of it, when
 // the directory is missing or empty. Another directory is refused.
 func openMaildir(path string) (Sink, error) {
-	t, err := newTree(path)
+	t, err := newFileSink(path, KindMaildir)
 	if err != nil {
 		return nil, err
 	}
-	m := &maildir{tree: t, host: hostName()}
+	m := &maildir{fileSink: t, host: hostName(), wait: lockWait}
 	if err := m.prepare(); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
@@ -65,25 +65,19 @@ func (m *maildir) prepare() error {
 			return &Error{Path: m.path, Msg: "not a Maildir: " + sub + " is not a directory"}
 		}
 	}
-	if err := m.openDir("new"); err != nil {
-		return err
-	}
-	return m.openDir("cur")
+	return m.open("tmp", m.tempName(), "new", "cur")
 }
 
 // makeSub is makeDir below the root.
 func (m *maildir) makeSub(sub string) error {
-	err := m.root.Mkdir(sub, 0o700)
+	err := m.disk.mkdir(m.root, sub)
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if err := m.root.Chmod(sub, 0o700); err != nil { // the umask may have taken bits
-		return err
-	}
-	return syncPath(m.path)
+	return m.disk.sync(m.self)
 }
 
 // checkMaildir refuses a directory that holds other things and lacks cur and new.
@@ -112,44 +106,30 @@ func checkMaildir(root *os.Root, path string) error {
 
 // Put implements Sink.
 func (m *maildir) Put(ctx context.Context, wire io.Reader, meta Meta) (string, error) {
-	return m.put(m.stage(ctx, wire, meta))
+	return m.put(m.message(ctx, wire, meta))
 }
 
 // Batch implements Sink.
-func (m *maildir) Batch() Batch { return newFileBatch(&m.tree, m.stage) }
+func (m *maildir) Batch() Batch { return newFileBatch(m.fileSink, m.message) }
 
-// stage writes a message to tmp.
-func (m *maildir) stage(ctx context.Context, wire io.Reader, meta Meta) (stagedFile, error) {
-	base := m.name.next() + "." + m.host
-	return m.tree.stage(filepath.Join("tmp", base), meta.Date, func(w io.Writer) (string, int64, error) {
-		form, stored, facts, err := writeConverted(w, contextReader{ctx, wire})
-		if err != nil {
-			return "", 0, err
-		}
-		name := base + ",S=" + strconv.FormatInt(stored, 10) + ",W=" + strconv.FormatInt(facts.Size, 10) + form
-		if info := flagLetters(meta.Flags); info != "" {
-			return filepath.Join("cur", name+infoMark+info), facts.Size, nil
-		}
-		return filepath.Join("new", name), facts.Size, nil
-	})
-}
+func (m *maildir) tempName() string { return m.name.next() + "." + m.host }
 
-// writeConverted writes wire to w in LF form, or in wire form when it has to be,
-// and returns the mark for the name and the octets stored. Which form it is shows
-// only at the end of the message, hence the Spool.
-func writeConverted(w io.Writer, wire io.Reader) (mark string, stored int64, facts message.Facts, err error) {
-	sp, err := NewWireSpool(wire)
+// message writes a message to tmp.
+func (m *maildir) message(ctx context.Context, wire io.Reader, meta Meta) (stagedFile, error) {
+	letters, err := m.keywordLetters(ctx, meta.Flags)
 	if err != nil {
-		return "", 0, facts, err
+		return stagedFile{}, err
 	}
-	defer sp.Close()
-	facts = sp.Facts()
-	r := sp.LF()
-	if !facts.Reversible() {
-		mark, r = fieldWire, sp.Wire()
+	base := m.tempName()
+	f, s, err := m.write(ctx, wire, base, meta.Date)
+	f.dir, f.final = "new", base+",S="+strconv.FormatInt(s.Size, 10)+",W="+strconv.FormatInt(s.WireSize, 10)
+	if s.Marked {
+		f.final += fieldWire
 	}
-	stored, err = copyTo(w, r) // in chunks of 64 KiB
-	return mark, stored, facts, err
+	if info := flagLetters(meta.Flags) + letters; info != "" {
+		f.dir, f.final = "cur", f.final+infoMark+info
+	}
+	return f, err
 }
 
 // flagLetters returns the info letters of IMAP flags.

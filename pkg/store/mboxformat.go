@@ -34,27 +34,30 @@ func stuff(w io.Writer, r io.Reader) error {
 	}
 }
 
-// stuffChunk writes buf[:cut].
+// stuffChunk writes buf[:cut]. It looks at line starts alone: the word's letters are
+// in every line of base64.
 func stuffChunk(w io.Writer, buf []byte, cut int, start bool) error {
 	pos := 0
-	for at := 0; ; {
-		i := bytes.Index(buf[at:], fromWord)
-		if i < 0 {
+	for at := 0; ; start = true {
+		from := at
+		for start && from < len(buf) && buf[from] == '>' {
+			from++
+		}
+		if start && bytes.HasPrefix(buf[from:], fromWord) {
+			if _, err := w.Write(buf[pos:from]); err != nil {
+				return err
+			}
+			if _, err := w.Write([]byte{'>'}); err != nil {
+				return err
+			}
+			pos = from
+		}
+		end := bytes.IndexByte(buf[at:], '\n')
+		if end < 0 {
 			_, err := w.Write(buf[pos:cut])
 			return err
 		}
-		i += at
-		at = i + len(fromWord)
-		if !onlyQuotes(buf[:i], start) {
-			continue
-		}
-		if _, err := w.Write(buf[pos:i]); err != nil {
-			return err
-		}
-		if _, err := w.Write([]byte{'>'}); err != nil {
-			return err
-		}
-		pos = i
+		at += end + 1
 	}
 }
 

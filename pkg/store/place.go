@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -88,71 +89,81 @@ func hostName() string {
 	return clean[:min(len(clean), 64)]
 }
 
-// tree is a destination that holds each message in a file of its own. A file
+// fileSink is a destination that holds each message in a file of its own. A file
 // appears whole under its final name, or not at all. Names are relative to root,
 // which no symbolic link leads out of.
-type tree struct {
-	path string
-	root *os.Root
-	disk disk
-	name namer
-	self *os.File            // root as a file, opened before anything is written
-	dirs map[string]*os.File // where final names are, to be synced
+type fileSink struct {
+	staging
+	path  string
+	root  *os.Root
+	name  namer
+	self  *os.File            // root as a file, opened before anything is written
+	dirs  map[string]*os.File // where final names are, to be synced
+	stage stager
 }
 
 // stagedFile is a file that is written, but neither durable nor visible.
 type stagedFile struct {
-	temp, final string
-	size        int64    // octets of the wire form
-	f           *os.File // nil once it is closed
+	temp       string
+	dir, final string
+	size       int64    // octets of the wire form
+	f          *os.File // nil once it is closed
 }
 
-// newTree opens path as a tree. The caller fills dirs.
-func newTree(path string) (tree, error) {
+// newFileSink opens path. The caller opens the directories.
+func newFileSink(path string, kind Kind) (*fileSink, error) {
 	root, err := openRoot(path)
 	if err != nil {
-		return tree{}, err
+		return nil, err
 	}
-	self, err := root.Open(".")
-	if err != nil {
-		return tree{}, errors.Join(err, root.Close())
+	t := &fileSink{staging: staging{kind: kind, disk: osDisk{}}, path: path, root: root, dirs: map[string]*os.File{}}
+	if t.self, err = root.Open("."); err != nil {
+		return nil, errors.Join(err, root.Close())
 	}
-	return tree{path: path, root: root, self: self, disk: osDisk{}, dirs: map[string]*os.File{}}, nil
+	t.whole = canSyncWhole(t.self)
+	return t, nil
 }
 
-// openDir opens a directory that final names are in.
-func (t *tree) openDir(name string) error {
-	d, err := t.root.Open(name)
-	if err == nil {
-		t.dirs[name] = d
+// open opens the directory for temporary files, where one named probe can be made,
+// and those that final names are in.
+func (t *fileSink) open(temp, probe string, finals ...string) (err error) {
+	if t.temp, err = t.root.OpenRoot(temp); err != nil {
+		return err
 	}
-	return err
+	if t.from, err = t.temp.Open("."); err != nil {
+		return err
+	}
+	for _, name := range finals {
+		if t.dirs[name], err = t.root.Open(name); err != nil {
+			delete(t.dirs, name)
+			return err
+		}
+	}
+	return t.probe(probe)
 }
 
-// stage makes the file temp with the modification time date (zero: now) and calls
-// write, which returns its final name and the octets of the message.
-func (t *tree) stage(temp string, date time.Time, write func(w io.Writer) (final string, size int64, err error)) (stagedFile, error) {
-	f, err := t.disk.create(t.root, temp)
-	if err != nil {
-		return stagedFile{}, err
-	}
-	s := stagedFile{temp: temp, f: f}
-	s.final, s.size, err = write(io.NewOffsetWriter(t.disk.writer(f), 0))
+// write makes the file temp of a message, with the modification time date (zero:
+// now), and leaves it open.
+func (t *fileSink) write(ctx context.Context, wire io.Reader, temp string, date time.Time) (stagedFile, Staged, error) {
+	s := &t.stage
+	s.begin(ctx, &t.staging, temp)
+	s.plain = true
+	err := ctx.Err()
 	if err == nil {
-		err = f.Chmod(0o600) // the umask may have taken bits
+		err = s.read(wire)
 	}
-	if err == nil && !date.IsZero() {
-		err = t.root.Chtimes(temp, date, date)
+	if err == nil {
+		err = s.complete(date)
 	}
 	if err != nil {
-		return stagedFile{}, errors.Join(err, s.close(), t.disk.remove(t.root, temp))
+		return stagedFile{}, Staged{}, errors.Join(err, s.drop())
 	}
-	return s, nil
+	return stagedFile{temp: s.staged.name, size: s.staged.WireSize, f: s.f}, s.staged, nil
 }
 
 // sync makes the octets of s durable and closes it. An error is final: what the
 // system holds of the file is not known any more.
-func (t *tree) sync(s *stagedFile) error {
+func (t *fileSink) sync(s *stagedFile) error {
 	if s.f == nil {
 		return nil
 	}
@@ -171,18 +182,19 @@ func (s *stagedFile) close() error {
 
 // publish gives durable files their final names and makes these durable. After an
 // error there are neither files nor names.
-func (t *tree) publish(files []stagedFile) ([]string, error) {
+func (t *fileSink) publish(files []stagedFile) ([]string, error) {
 	names := make([]string, 0, len(files))
-	touched := map[string]bool{}
+	touched := map[*os.File]bool{}
 	for _, s := range files {
-		if err := t.disk.rename(t.root, s.temp, s.final); err != nil {
+		dir := t.dirs[s.dir]
+		if err := t.disk.renameAt(t.from, s.temp, dir, s.final); err != nil {
 			return nil, errors.Join(err, t.withdraw(files, len(names)))
 		}
-		names = append(names, filepath.Join(t.path, s.final))
-		touched[filepath.Dir(s.final)] = true
+		names = append(names, filepath.Join(t.path, s.dir, s.final))
+		touched[dir] = true
 	}
 	for dir := range touched {
-		if err := t.disk.sync(t.dirs[dir]); err != nil {
+		if err := t.disk.sync(dir); err != nil {
 			return nil, errors.Join(err, t.withdraw(files, len(files)))
 		}
 	}
@@ -190,25 +202,27 @@ func (t *tree) publish(files []stagedFile) ([]string, error) {
 }
 
 // withdraw removes files, of which the first n have their final names.
-func (t *tree) withdraw(files []stagedFile, n int) error {
+func (t *fileSink) withdraw(files []stagedFile, n int) error {
 	var errs []error
 	for i := range files {
-		name := files[i].temp
+		s := &files[i]
+		errs = append(errs, s.close())
 		if i < n {
-			name = files[i].final
+			errs = append(errs, t.disk.remove(t.root, filepath.Join(s.dir, s.final)))
+		} else {
+			errs = append(errs, t.disk.remove(t.temp, s.temp))
 		}
-		errs = append(errs, files[i].close(), t.disk.remove(t.root, name))
 	}
 	return errors.Join(errs...)
 }
 
 // put makes one staged message durable and visible.
-func (t *tree) put(s stagedFile, err error) (string, error) {
+func (t *fileSink) put(s stagedFile, err error) (string, error) {
 	if err != nil {
 		return "", err
 	}
 	if err := t.sync(&s); err != nil {
-		return "", errors.Join(err, t.disk.remove(t.root, s.temp))
+		return "", errors.Join(err, t.disk.remove(t.temp, s.temp))
 	}
 	names, err := t.publish([]stagedFile{s})
 	if err != nil {
@@ -218,12 +232,18 @@ func (t *tree) put(s stagedFile, err error) (string, error) {
 }
 
 // Close implements Sink.
-func (t *tree) Close() error {
-	errs := []error{t.self.Close()}
+func (t *fileSink) Close() error {
+	errs := []error{t.self.Close(), t.root.Close()}
 	for _, d := range t.dirs {
 		errs = append(errs, d.Close())
 	}
-	return errors.Join(append(errs, t.root.Close())...)
+	if t.from != nil {
+		errs = append(errs, t.from.Close())
+	}
+	if t.temp != nil {
+		errs = append(errs, t.temp.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // cleanTemp removes temporary files that a dead process of ours left in dir: those

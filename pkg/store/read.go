@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -232,36 +231,4 @@ func (l *files) yield(f *os.File, st os.FileInfo, path string, yield func(*Messa
 	defer sp.Close()
 	m := Meta{Date: st.ModTime(), Flags: lettersFlags(info, l.keywords)}
 	return yield(&Message{Spool: sp, Meta: m, Path: filepath.Join(l.dir, path)}, nil)
-}
-
-// Caps on keywords.
-const (
-	maxKeywords     = 26 // a letter each
-	maxKeyword      = 200
-	maxKeywordsFile = 64 << 10
-)
-
-// readKeywords reads the file in which Dovecot says what the letters a to z in names
-// stand for: "NUMBER KEYWORD" lines, numbers from 0. It may be missing.
-func readKeywords(root *os.Root) ([]string, error) {
-	f, err := root.OpenFile("dovecot-keywords", os.O_RDONLY|noFollow|nonBlock, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		return nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxKeywordsFile))
-	keywords := make([]string, maxKeywords)
-	for line := range strings.Lines(string(data)) {
-		number, word, _ := strings.Cut(strings.TrimRight(line, "\r\n"), " ")
-		if n, err := strconv.Atoi(number); err == nil && n >= 0 && n < maxKeywords && len(word) <= maxKeyword {
-			keywords[n] = word
-		}
-	}
-	return keywords, err
 }

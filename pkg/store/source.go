@@ -37,13 +37,13 @@ type Source struct {
 }
 
 // OpenSource finds out what a source is: "maildir:DIR", "mbox:FILE" ("mboxrd:" is
-// the same), "mboxo:FILE", "mboxcl2:FILE", "eml:DIR", or a path, of which the kind is
+// the same, and "mboxcl:", whose lines are made harmless too), "mboxo:FILE", "mboxcl2:FILE", "eml:DIR", or a path, of which the kind is
 // recognised. What is not there is an fs.ErrNotExist, what is no mail an *Error.
 func OpenSource(src string) (*Source, error) {
 	word, path, found := strings.Cut(src, ":")
 	s := &Source{Kind: Kind(word), Path: path}
 	switch {
-	case found && word == "mboxrd":
+	case found && (word == "mboxrd" || word == "mboxcl"):
 		s.Kind = KindMbox
 	case found && slices.Contains([]Kind{KindMaildir, KindMbox, KindMboxO, KindMboxCL2, KindEML}, s.Kind):
 	default:

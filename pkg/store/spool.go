@@ -12,10 +12,10 @@ import (
 )
 
 // spoolMemory is how much of a message a Spool holds in memory, in octets.
-const spoolMemory = 4 << 20
+const spoolMemory = 1 << 20
 
 // Spool holds one message, so that it can be looked at before it is sent or
-// written, and read more than once: in memory up to 4 MiB, then in a temporary
+// written, and read more than once: in memory up to 1 MiB, then in a temporary
 // file that has no name, or in the file that it came from. Close releases it;
 // readers are not valid after that.
 type Spool struct {

@@ -329,7 +329,7 @@ func TestMetaRoundTrip(t *testing.T) {
 			if !m.Meta.Date.Equal(when) {
 				t.Errorf("%s: date: got %v, want %v", name, m.Meta.Date, when)
 			}
-			if want := []string{`\Flagged`, "$Forwarded", `\Seen`}; name == "maildir" && !slices.Equal(m.Meta.Flags, want) {
+			if want := []string{`\Flagged`, "$Forwarded", `\Seen`, "junk"}; name == "maildir" && !slices.Equal(m.Meta.Flags, want) {
 				t.Errorf("%s: flags: got %q, want %q", name, m.Meta.Flags, want)
 			}
 			if name == "mbox" && m.Meta.From != "alice@example.org" {
@@ -627,4 +627,41 @@ func readNamed(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return wires(t, ReadMbox(io.NewSectionReader(f, off, 1<<40)))[0]
+}
+
+// TestLineEndsAnywhere: messages of several chunks with a bare CR or LF at any place, which shows when a part of the
+// file is written, come back octet for octet.
+func TestLineEndsAnywhere(t *testing.T) {
+	lines := bytes.Repeat([]byte("a line of a message\r\n"), 3*stageChunk/21)
+	var want []string
+	for _, bad := range []string{"\r", "\n", "\r\r\n", "\n\r", ""} {
+		for _, at := range []int{0, 1, 20, 21, 1000, stageChunk/2 - 1, stageChunk / 2, stageChunk - 1, stageChunk, stageChunk + 1, 2*stageChunk + 77, len(lines)} {
+			want = append(want, string(lines[:at])+bad+string(lines[at:]))
+		}
+	}
+	for name, k := range kinds(t) {
+		s := open(t, k.dest, SinkOptions{})
+		b := s.Batch()
+		for i, wire := range want {
+			var r io.Reader = strings.NewReader(wire) // an io.WriterTo
+			if i%2 == 0 {
+				r = struct{ io.Reader }{iotest.OneByteReader(strings.NewReader(wire))}
+			}
+			if err := b.Add(context.Background(), r, Meta{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := b.Commit(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		got := wires(t, k.read())
+		if len(got) != len(want) {
+			t.Fatalf("%s: %d messages, want %d", name, len(got), len(want))
+		}
+		for i := range want {
+			if got[i] != want[i] {
+				t.Errorf("%s: message %d of %d octets differs, which has %d", name, i, len(got[i]), len(want[i]))
+			}
+		}
+	}
 }

@@ -17,6 +17,30 @@ func syncWhole(f *os.File) error {
 	}
 }
 
+// startWriting has the system begin to write a file to the disk, so that there is less
+// to wait for later. That it is on its way says nothing: an error shows in the sync.
+func startWriting(f *os.File) {
+	_ = unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
+}
+
+// topDir is EXT4_TOPDIR_FL (linux/ext4.h).
+const topDir = 0x00020000
+
+// spreadDirs has ext4 put new directories of dir where there is most room, and with
+// them the files that are made there. It puts them near dir else, where it looks at
+// every file that was removed in the last minute before it makes a new one
+// (recently_deleted in fs/ext4/ialloc.c): that takes longer than all the rest.
+func spreadDirs(dir *os.File) {
+	var fs unix.Statfs_t
+	if unix.Fstatfs(int(dir.Fd()), &fs) != nil || uint32(fs.Type) != unix.EXT4_SUPER_MAGIC {
+		return
+	}
+	flags, err := unix.IoctlGetUint32(int(dir.Fd()), unix.FS_IOC_GETFLAGS)
+	if err == nil && flags&topDir == 0 {
+		_ = unix.IoctlSetPointerInt(int(dir.Fd()), unix.FS_IOC_SETFLAGS, int(flags|topDir)) // it is for speed only
+	}
+}
+
 // canSyncWhole reports whether syncfs does for f what fsync does for each file. It
 // tells of write errors since Linux 5.8 only; and layered, network and user space
 // file systems do not all pass it on (syncfs(2), BUGS and NOTES).

@@ -2,7 +2,11 @@
 
 package store
 
-import "os"
+import (
+	"os"
+	"path/filepath"
+	"time"
+)
 
 const (
 	noFollow = 0
@@ -31,3 +35,21 @@ func syncFile(f *os.File) error {
 
 // isReadOnly cannot tell.
 func isReadOnly(error) bool { return false }
+
+// renameAt renames a file from one open directory to another.
+func renameAt(from *os.File, old string, to *os.File, name string) error {
+	return os.Rename(filepath.Join(from.Name(), old), filepath.Join(to.Name(), name))
+}
+
+// linkAt makes another name of a file.
+func linkAt(from *os.File, old string, to *os.File, name string) error {
+	return os.Link(filepath.Join(from.Name(), old), filepath.Join(to.Name(), name))
+}
+
+// cannotLink takes every failure for a file system without links.
+func cannotLink(error) bool { return true }
+
+// setTime sets the modification time of a file in an open directory.
+func setTime(dir *os.File, name string, date time.Time) error {
+	return os.Chtimes(filepath.Join(dir.Name(), name), date, date)
+}

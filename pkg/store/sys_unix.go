@@ -5,7 +5,11 @@ package store
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // noFollow makes opening a symbolic link fail, nonBlock keeps a FIFO from hanging.
@@ -25,3 +29,34 @@ func syncFile(f *os.File) error { return f.Sync() }
 
 // isReadOnly reports a file system that cannot be written to.
 func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }
+
+// renameAt renames a file from one open directory to another.
+func renameAt(from *os.File, old string, to *os.File, name string) error {
+	if err := unix.Renameat(int(from.Fd()), old, int(to.Fd()), name); err != nil {
+		return &os.LinkError{Op: "rename", Old: filepath.Join(from.Name(), old), New: filepath.Join(to.Name(), name), Err: err}
+	}
+	return nil
+}
+
+// linkAt makes another name of a file, which is no symbolic link.
+func linkAt(from *os.File, old string, to *os.File, name string) error {
+	if err := unix.Linkat(int(from.Fd()), old, int(to.Fd()), name, 0); err != nil {
+		return &os.LinkError{Op: "link", Old: filepath.Join(from.Name(), old), New: filepath.Join(to.Name(), name), Err: err}
+	}
+	return nil
+}
+
+// cannotLink reports that a file can have no other name there.
+func cannotLink(err error) bool {
+	return errors.Is(err, syscall.EMLINK) || errors.Is(err, syscall.EXDEV) || errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EOPNOTSUPP)
+}
+
+// setTime sets the modification time of a file in an open directory. One that the
+// system cannot say is left out.
+func setTime(dir *os.File, name string, date time.Time) error {
+	t, err := unix.TimeToTimespec(date)
+	if err != nil {
+		return nil
+	}
+	return os.NewSyscallError("utimensat", unix.UtimesNanoAt(int(dir.Fd()), name, []unix.Timespec{t, t}, unix.AT_SYMLINK_NOFOLLOW))
+}
