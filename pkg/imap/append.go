@@ -16,6 +16,7 @@ import (
 type AppendOptions struct {
 	Flags []Flag
 	Date  time.Time // INTERNALDATE; zero: the server's clock
+	UTF8  bool      // see AppendItem
 }
 
 // AppendData tells where a message went, as far as the server tells (UIDPLUS,
@@ -38,16 +39,21 @@ func (c *Client) Append(ctx context.Context, mailbox string, size int64, r io.Re
 	if err := c.ready(authenticated, mailbox); err != nil {
 		return nil, err
 	}
+	b := &appendBatch{label: label("append to", mailbox), items: []AppendItem{o.item(size, r)}}
+	return c.appendOne(b, mailbox, "APPEND", nil)
+}
+
+// item is the message that the options belong to.
+func (o *AppendOptions) item(size int64, r io.Reader) AppendItem {
 	if o == nil {
 		o = &AppendOptions{}
 	}
-	item := AppendItem{Size: size, Body: r, Flags: o.Flags, Date: o.Date}
-	return c.appendOne(&appendBatch{label: label("append to", mailbox), items: []AppendItem{item}}, mailbox, "APPEND", nil)
+	return AppendItem{Size: size, Body: r, Flags: o.Flags, Date: o.Date, UTF8: o.UTF8}
 }
 
 // appendOne sends a batch of one message and waits for the reply.
 func (c *Client) appendOne(b *appendBatch, mailbox, verb string, args func(*imapwire.Encoder)) (*AppendData, error) {
-	if err := c.checkAppendLimit(b.label, b.items[0].Size); err != nil {
+	if err := c.checkAppend(b.label, b.items[0]); err != nil {
 		return nil, err
 	}
 	c.startBatch(b, mailbox, verb, args)
@@ -100,7 +106,11 @@ func (c *Client) putMessage(b *appendBatch, m AppendItem) {
 		e.DateTime(m.Date).SP()
 	}
 	body := &trackedReader{r: m.Body}
-	e.Literal(m.Size, body)
+	if m.UTF8 {
+		e.Raw("UTF8 (~").Literal(m.Size, body).Raw(")") // RFC 6855 §4
+	} else {
+		e.Literal(m.Size, body)
+	}
 	b.octets += m.Size
 	b.source = body.err
 }
@@ -173,14 +183,22 @@ func (t *trackedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// checkAppendLimit refuses what the server would refuse (RFC 7889 §2), before
-// it is sent.
-func (c *Client) checkAppendLimit(label string, size int64) error {
+// checkAppend refuses what the server would refuse, before it is sent: UTF-8
+// where that is not on, and too many octets (RFC 7889 §2).
+func (c *Client) checkAppend(label string, m AppendItem) error {
+	if m.UTF8 {
+		if err := c.settleEnabled(); err != nil {
+			return err
+		}
+		if !c.utf8On() {
+			return &CapabilityError{Command: label, Capability: "UTF8=ACCEPT"}
+		}
+	}
 	text, ok := c.caps.Value("APPENDLIMIT")
 	limit, err := strconv.ParseInt(text, 10, 64)
-	if !ok || err != nil || size <= limit {
+	if !ok || err != nil || m.Size <= limit {
 		return nil
 	}
 	return &Error{Command: label, Status: "NO", Code: "TOOBIG",
-		Text: fmt.Sprintf("message of %d octets is over the server's limit of %d", size, limit)}
+		Text: fmt.Sprintf("message of %d octets is over the server's limit of %d", m.Size, limit)}
 }

@@ -17,6 +17,9 @@ type AppendItem struct {
 	Body  io.Reader // gives exactly Size octets, in wire form (CRLF)
 	Flags []Flag
 	Date  time.Time // INTERNALDATE; zero: the server's clock
+	// UTF8 says that the header has UTF-8 in it (RFC 6855 §4), which a server takes
+	// only after UTF8=ACCEPT was enabled: else it is a *[CapabilityError].
+	UTF8 bool
 }
 
 // AppendResult is what became of one message of an AppendAll.
@@ -133,12 +136,14 @@ func (a *appender) take() (AppendItem, int, bool) {
 		}
 		n := a.taken
 		a.taken++
-		err = a.c.checkAppendLimit(a.label, m.Size)
+		err = a.c.checkAppend(a.label, m)
 		if err == nil {
 			err = m.check()
 		}
 		if err != nil {
-			a.tell(n, AppendResult{Err: err})
+			if a.tell(n, AppendResult{Err: err}); a.c.dead() != nil {
+				a.fail(err)
+			}
 			continue
 		}
 		return m, n, true

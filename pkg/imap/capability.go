@@ -59,10 +59,11 @@ func (c Capabilities) Auth() []string {
 var rev2 = Capabilities{"UIDPLUS", "MOVE", "ESEARCH", "SASL-IR", "LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE",
 	"LITERAL-", "NAMESPACE", "UNSELECT", "ENABLE", "IDLE", "STATUS=SIZE", "CHILDREN", "SEARCHRES", "BINARY"}
 
-// has tells if an extension can be used: it is listed, or the server speaks
-// IMAP4rev2 only, which includes it.
+// has tells if an extension can be used: it is listed, or is part of another one
+// that is (RFC 7162 §3.2.3), or the server speaks IMAP4rev2 only, which includes it.
 func (c *Client) has(name string) bool {
-	if c.caps.Has(name) {
+	switch {
+	case c.caps.Has(name), name == "CONDSTORE" && c.caps.Has("QRESYNC"):
 		return true
 	}
 	return c.caps.Has("IMAP4REV2") && !c.caps.Has("IMAP4REV1") && rev2.Has(name)

@@ -427,11 +427,3 @@ func (c *Client) pipeline(n, depth int, send func(i int) (*command, error), done
 
 // written counts the octets given to the connection so far.
 func (c *Client) written() int64 { return c.conn.Queued() }
-
-// decodeErrorOf is decodeError for a callback under way.
-func (c *Client) decodeErrorOf(d *imapwire.Decoder) error {
-	if d.Err() == nil {
-		return nil
-	}
-	return c.decodeError()
-}

@@ -94,23 +94,16 @@ func (c *Client) Copy(ctx context.Context, set UIDSet, mailbox string) (*CopyDat
 // transfer runs UID COPY or UID MOVE.
 func (c *Client) transfer(verb string, set UIDSet, mailbox string) (*CopyData, error) {
 	data := &CopyData{}
-	parts, err := c.windows(set)
-	if err != nil {
-		return data, err
-	}
-	for _, part := range parts {
+	err := c.eachWindow(set, func(part UIDSet) error {
 		cmd := &command{label: label(map[string]string{"COPY": "copy to", "MOVE": "move to"}[verb], mailbox)}
 		cmd.code = func(t imapwire.Text, tagged bool) {
 			if tagged || verb == "MOVE" { // RFC 6851 §4.3 puts it into an untagged OK
 				data.add(t, part)
 			}
 		}
-		err := c.run(cmd, "UID "+verb, func(e *imapwire.Encoder) {
+		return c.run(cmd, "UID "+verb, func(e *imapwire.Encoder) {
 			c.putMailbox(e.SP().UIDSet(part).SP(), mailbox)
 		})
-		if err != nil {
-			return data, err
-		}
-	}
-	return data, nil
+	})
+	return data, err
 }

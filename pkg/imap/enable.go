@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"slices"
 
 	"github.com/mail-toolkit/mail/pkg/imap/imapwire"
 )
@@ -64,7 +65,7 @@ func (c *Client) noteEnabled(names Capabilities) {
 			c.enabled = append(c.enabled, name)
 		}
 	}
-	if c.enabled.Has("UTF8=ACCEPT") || c.enabled.Has("UTF8=ONLY") || c.enabled.Has("IMAP4REV2") {
+	if c.utf8On() || c.enabled.Has("IMAP4REV2") {
 		c.setUTF8(true)
 	}
 }
@@ -112,20 +113,27 @@ func (c *Client) settle() error {
 // settleNames waits until it is known how the mailbox names given are written:
 // ENABLE UTF8=ACCEPT changes that for all but plain ASCII.
 func (c *Client) settleNames(names []string) error {
-	for _, name := range names {
-		if plainName(name) {
-			continue
-		}
-		if err := c.settle(); err != nil {
-			return err
-		}
-		if cmd := c.enabling; cmd != nil {
-			c.enabling = nil
-			return c.wait(cmd)
-		}
+	if slices.ContainsFunc(names, func(name string) bool { return !plainName(name) }) {
+		return c.settleEnabled()
 	}
 	return nil
 }
+
+// settleEnabled waits until it is known what is switched on.
+func (c *Client) settleEnabled() error {
+	if err := c.settle(); err != nil {
+		return err
+	}
+	cmd := c.enabling
+	if cmd == nil {
+		return nil
+	}
+	c.enabling = nil
+	return c.wait(cmd)
+}
+
+// utf8On tells if UTF8=ACCEPT is on (RFC 6855 §3).
+func (c *Client) utf8On() bool { return c.enabled.Has("UTF8=ACCEPT") || c.enabled.Has("UTF8=ONLY") }
 
 // plainName tells if a name is written in the same way in UTF-8 and in modified
 // UTF-7.

@@ -30,8 +30,13 @@ func newEnvelope(v imapwire.Value) (env *Envelope, ok bool) {
 	}
 	r := &reader{items: v.List}
 	env = &Envelope{Date: r.text(), Subject: r.text()}
+	all := 0
+	for _, list := range v.List {
+		all += len(list.List)
+	}
+	room := make([]Address, 0, all)
 	for _, list := range []*[]Address{&env.From, &env.Sender, &env.ReplyTo, &env.To, &env.Cc, &env.Bcc} {
-		*list = r.addresses()
+		*list = r.addresses(&room)
 	}
 	env.InReplyTo, env.MessageID = r.text(), r.text()
 	return env, !r.odd && len(r.items) == 0
@@ -71,14 +76,19 @@ func (r *reader) list() []imapwire.Value {
 	return v.List
 }
 
-func (r *reader) addresses() []Address {
-	var list []Address
-	for _, v := range r.list() {
-		a := &reader{items: v.List}
+// addresses takes a list of addresses, which are put behind those in room.
+func (r *reader) addresses(room *[]Address) []Address {
+	list := r.list()
+	if len(list) == 0 {
+		return nil
+	}
+	start := len(*room)
+	for _, v := range list {
+		a := reader{items: v.List}
 		name := a.text()
 		a.text() // source route, RFC 9051 §7.5.2
-		list = append(list, Address{Name: name, Mailbox: a.text(), Host: a.text()})
+		*room = append(*room, Address{Name: name, Mailbox: a.text(), Host: a.text()})
 		r.odd = r.odd || a.odd
 	}
-	return list
+	return (*room)[start:len(*room):len(*room)]
 }

@@ -32,18 +32,12 @@ func (c *Client) UIDExpunge(ctx context.Context, set UIDSet) (int, error) {
 
 func (c *Client) uidExpunge(set UIDSet) (int, error) {
 	n := 0
-	parts, err := c.windows(set)
-	if err != nil {
-		return 0, err
-	}
-	for _, part := range parts {
+	err := c.eachWindow(set, func(part UIDSet) error {
 		removed, err := c.expunge("UID EXPUNGE", func(e *imapwire.Encoder) { e.SP().UIDSet(part) })
 		n += removed
-		if err != nil {
-			return n, err
-		}
-	}
-	return n, nil
+		return err
+	})
+	return n, err
 }
 
 func (c *Client) expunge(verb string, args func(e *imapwire.Encoder)) (int, error) {

@@ -75,6 +75,21 @@ func TestESearch(t *testing.T) {
 	}
 }
 
+// TestPartialChangedSince follows the example of RFC 9394 §3.4, in which two modifiers meet.
+func TestPartialChangedSince(t *testing.T) {
+	c := selected(t, "IMAP4rev1 PARTIAL CONDSTORE", `
+		C: $a UID FETCH 25900:26600 (UID FLAGS) (PARTIAL -1:-30 CHANGEDSINCE 98305)
+		S: * 12888 FETCH (FLAGS (\Flagged \Answered) MODSEQ (98306) UID 25997)
+		S: * 12890 FETCH (FLAGS () MODSEQ (98312) UID 26600)
+		S: $a OK FETCH completed`)
+	var got []string
+	_, err := c.Fetch(within(t), uids(t, "25900:26600"), &FetchOptions{Flags: true, Partial: Partial{-1, -30}, ChangedSince: 98305},
+		func(m *Message) error { got = append(got, fmt.Sprint(m.UID, m.Flags, m.ModSeq)); return nil })
+	if want := []string{`25997 [\Flagged \Answered] 98306`, "26600 [] 98312"}; err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
 // TestESearchWithout takes the numbers from a plain search.
 func TestESearchWithout(t *testing.T) {
 	c := selected(t, "IMAP4rev1", "C: $a UID SEARCH ALL\nS: * SEARCH 9 3 4\nS: $a OK done")
@@ -108,11 +123,92 @@ func TestCapabilityErrors(t *testing.T) {
 		"WITHIN":            search(SearchYounger(time.Hour)),
 		"CONDSTORE":         search(SearchModSeq(7)),
 		"BINARY":            fetch(FetchOptions{Sections: []Section{{Part: []int{1}, Binary: true}}}),
+		"binary":            fetch(FetchOptions{BinarySizes: []Section{{Part: []int{1}}}}),
 		"COMPRESS=DEFLATE":  c.Compress(ctx),
+		"UTF8=ACCEPT": func() error {
+			_, err := c.Append(ctx, "x", 1, strings.NewReader("x"), &AppendOptions{UTF8: true})
+			return err
+		}(),
 	} {
 		var e *CapabilityError
 		if !errors.As(err, &e) || !strings.EqualFold(e.Capability, want) {
 			t.Errorf("%s: got %v", want, err)
+		}
+	}
+}
+
+// TestBinarySizes asks for the sizes of decoded parts; what was not asked for is skipped.
+func TestBinarySizes(t *testing.T) {
+	c := selected(t, "IMAP4rev1 BINARY", `
+		C: $a UID FETCH 4:5 (UID BINARY.SIZE[1.2] BINARY.SIZE[3])
+		S: * 9 FETCH (BINARY.SIZE[2] 5 BINARY.SIZE[3] 0 UID 4 BINARY.SIZE[1.2] 5000000000)
+		S: * 10 FETCH (UID 5 BINARY.SIZE[2] 5)
+		S: $a OK done`)
+	var got []string
+	missing, err := c.Fetch(within(t), uids(t, "4:5"), &FetchOptions{BinarySizes: []Section{{Part: []int{1, 2}}, {Part: []int{3}, Spec: "MIME"}}},
+		func(m *Message) error { got = append(got, fmt.Sprint(m.UID, m.BinarySizes)); return nil })
+	if want := []string{"4 [{3 0} {1.2 5000000000}]"}; err != nil || !reflect.DeepEqual(got, want) || missing.String() != "5" {
+		t.Errorf("got %q, missing %v, %v, want %q, missing 5", got, missing, err, want)
+	}
+}
+
+// TestLazyPreview follows RFC 8970 §4: what the server does not have at hand is NIL, a message without text has an empty one.
+func TestLazyPreview(t *testing.T) {
+	c := selected(t, "IMAP4rev1 PREVIEW", `
+		C: $a UID FETCH 1:3 (UID PREVIEW (LAZY))
+		S: * 1 FETCH (UID 1 PREVIEW "Preview text for message 1")
+		S: * 2 FETCH (UID 2 PREVIEW NIL)
+		S: * 3 FETCH (UID 3 PREVIEW "")
+		S: $a OK FETCH complete.`)
+	var got []string
+	_, err := c.Fetch(within(t), uids(t, "1:3"), &FetchOptions{Preview: true, LazyPreview: true},
+		func(m *Message) error {
+			got = append(got, fmt.Sprintf("%d %q %v", m.UID, m.Preview, m.NoPreview))
+			return nil
+		})
+	want := []string{`1 "Preview text for message 1" false`, `2 "" true`, `3 "" false`}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+// TestAppendUTF8 sends headers in UTF-8 as RFC 6855 §4 wants them, once the server said that it takes them.
+func TestAppendUTF8(t *testing.T) {
+	const body = "Subject: crêpes\r\n\r\n"
+	dialogue := func(enabled, appends string) *Client {
+		c, err := dial(t, "S: * OK [CAPABILITY IMAP4rev1 AUTH=PLAIN SASL-IR] hi\nC: $a AUTHENTICATE *\n"+
+			"S: $a OK [CAPABILITY IMAP4rev1 ENABLE UTF8=ACCEPT LITERAL+ MULTIAPPEND] in\nC: $e ENABLE UTF8=ACCEPT\nS: * ENABLED "+enabled+
+			"\nS: $e OK done\n"+appends+"C? * LOGOUT", wire.Cleartext, &Options{Enable: []string{"UTF8=ACCEPT"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Auth(within(t), alice()); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	text := "C{20} \"Subject: crêpes\\r\\n\\r\\n\"\n"
+	c := dialogue("UTF8=ACCEPT", "C: $s APPEND INBOX (\\Seen) UTF8 (~{20+}\n"+text+"C: )\nS: $s OK [APPENDUID 1 7] done\n")
+	d, err := c.Append(within(t), "INBOX", int64(len(body)), strings.NewReader(body), &AppendOptions{UTF8: true, Flags: []Flag{`\Seen`}})
+	if err != nil || d.UID != 7 {
+		t.Errorf("got %+v, %v, want UID 7", d, err)
+	}
+	items := func(yield func(AppendItem, error) bool) {
+		_ = yield(AppendItem{Size: int64(len(body)), Body: strings.NewReader(body), UTF8: true}, nil) &&
+			yield(AppendItem{Size: 2, Body: strings.NewReader("\r\n")}, nil)
+	}
+	for enabled, want := range map[string]string{"UTF8=ACCEPT": "<nil> <nil>", "": "CapabilityError <nil>"} {
+		appends := "C: $s APPEND INBOX {2+}\nC{2} \"\\r\\n\"\nC:\nS: $s OK done\n"
+		if enabled != "" {
+			appends = "C: $s APPEND INBOX UTF8 (~{20+}\n" + text + "C: ) {2+}\nC{2} \"\\r\\n\"\nC:\nS: $s OK done\n"
+		}
+		var got [2]string
+		err := dialogue(enabled, appends).AppendAll(within(t), "INBOX", items, func(n int, r AppendResult) error {
+			got[n] = strings.TrimPrefix(fmt.Sprintf("%T", r.Err), "*imap.")
+			return nil
+		})
+		if text := strings.Join(got[:], " "); err != nil || text != want {
+			t.Errorf("enabled %q: got %s, %v, want %s", enabled, text, err, want)
 		}
 	}
 }
@@ -217,17 +313,19 @@ func TestQuota(t *testing.T) {
 	wantRefusal(t, err, "NO", "NONEXISTENT")
 }
 
+// TestReplace follows the example of RFC 8508 §3.3.
 func TestReplace(t *testing.T) {
 	c := selected(t, "IMAP4rev1 REPLACE UIDPLUS LITERAL+", `
-		C: $a UID REPLACE 7 Drafts (\Seen) {6+}
+		C: $a UID REPLACE 2000 Drafts (\Seen \Draft) {6+}
 		C{6} "A: b\r\n"
 		C:
-		S: * OK [APPENDUID 5 101] stored
-		S: * 3 EXPUNGE
-		S: $a OK done`)
-	got, err := c.Replace(within(t), 7, "Drafts", 6, strings.NewReader("A: b\r\n"), &AppendOptions{Flags: []Flag{`\Seen`}})
-	if err != nil || *got != (AppendData{5, 101}) {
-		t.Errorf("got %+v, %v", got, err)
+		S: * OK [APPENDUID 1 2001] Replacement Message ready
+		S: * 5 EXISTS
+		S: * 4 EXPUNGE
+		S: $a OK Replace completed`)
+	got, err := c.Replace(within(t), 2000, "Drafts", 6, strings.NewReader("A: b\r\n"), &AppendOptions{Flags: []Flag{`\Seen`, `\Draft`}})
+	if err != nil || *got != (AppendData{1, 2001}) || c.exists != 4 {
+		t.Errorf("got %+v, %d messages, %v, want 1 2001, 4", got, c.exists, err)
 	}
 }
 

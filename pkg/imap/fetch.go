@@ -15,9 +15,14 @@ type FetchOptions struct {
 	ModSeq                                         bool // RFC 7162
 	ObjectID                                       bool // RFC 8474: email and thread ids
 	Preview                                        bool // RFC 8970
+	LazyPreview                                    bool // with Preview: only what the server has at hand
 	Gmail                                          bool // X-GM-EXT-1: Gmail's ids and labels
 	// Sections are pieces of the message, the zero Section all of it.
 	Sections []Section
+	// BinarySizes are parts of which the size is wanted that they have with their
+	// transfer encoding undone (BINARY.SIZE, RFC 3516 §4.3): only Section.Part
+	// counts. A server may have to decode them for it, and refuses what it cannot.
+	BinarySizes []Section
 	// MarkSeen lets the server set \Seen, which it never does otherwise.
 	MarkSeen bool
 	// ChangedSince leaves out messages without a change since that
@@ -47,6 +52,7 @@ const (
 	itemGmailID
 	itemGmailThread
 	itemLabels
+	itemBinarySize
 
 	// unsolicited are the items that a server sends by itself.
 	unsolicited = itemUID | itemFlags | itemModSeq
@@ -91,18 +97,24 @@ func (c *Client) Fetch(ctx context.Context, set UIDSet, o *FetchOptions, fn func
 			return set, err
 		}
 	}
-	send := func(i int) (*command, error) {
-		cmd := &command{label: "fetch", data: f.data}
-		return cmd, c.send(cmd, "UID FETCH", func(e *imapwire.Encoder) { f.args(e, parts[i]) })
-	}
-	err = c.pipeline(len(parts), min(c.depth, fetchDepth), send, func(_ int, err error) error { return err })
-	if f.err != nil {
-		err = f.err
-	}
+	err = f.run(parts)
 	if !o.Partial.zero() { // what is outside of the window was not asked for
 		return UIDSet{}, err
 	}
 	return set.Minus(f.seen.set()), err
+}
+
+// run fetches the parts of a set.
+func (f *fetcher) run(parts []UIDSet) error {
+	send := func(i int) (*command, error) {
+		cmd := &command{label: "fetch", data: f.data}
+		return cmd, f.c.send(cmd, "UID FETCH", func(e *imapwire.Encoder) { f.args(e, parts[i]) })
+	}
+	err := f.c.pipeline(len(parts), min(f.c.depth, fetchDepth), send, func(_ int, err error) error { return err })
+	if f.err != nil {
+		return f.err
+	}
+	return err
 }
 
 // fetchWindows is windows, but a window of the caller's own is one command.
@@ -115,10 +127,12 @@ func (c *Client) fetchWindows(set UIDSet, o *FetchOptions) ([]UIDSet, error) {
 
 // checkFetch refuses what cannot be left out where the server does not offer it.
 func (c *Client) checkFetch(o *FetchOptions) error {
+	decoded := len(o.BinarySizes) > 0
 	for _, s := range o.Sections {
-		if s.Binary && !c.has("BINARY") {
-			return &CapabilityError{Command: "fetch of a decoded part", Capability: "BINARY"}
-		}
+		decoded = decoded || s.Binary
+	}
+	if decoded && !c.has("BINARY") {
+		return &CapabilityError{Command: "fetch of a decoded part", Capability: "BINARY"}
 	}
 	if o.Saved && !c.has("SEARCHRES") {
 		return &CapabilityError{Command: "fetch of a saved result", Capability: "SEARCHRES"}
@@ -138,8 +152,9 @@ type fetcher struct {
 	words  []string
 	want   item
 	seen   seen
-	any    bool // of no command: every message is wanted
-	star   bool // the message that "*" stands for has come
+	any    bool               // of no command: every message is wanted
+	route  func(UID) *fetcher // whose message it is, when several have asked
+	star   bool               // the message that "*" stands for has come
 	msg    Message
 	spools spools
 	err    error // of fn
@@ -159,12 +174,21 @@ func (f *fetcher) choose() {
 	add(o.Flags, itemFlags, "FLAGS")
 	add(o.InternalDate, itemDate, "INTERNALDATE")
 	add(o.Size, itemSize, "RFC822.SIZE")
-	add(o.ModSeq && c.has("CONDSTORE") || o.ModSeq && c.has("QRESYNC"), itemModSeq, "MODSEQ")
+	add(o.ModSeq && c.has("CONDSTORE"), itemModSeq, "MODSEQ")
 	add(o.ObjectID && c.has("OBJECTID"), itemEmailID|itemThreadID, "EMAILID", "THREADID")
-	add(o.Preview && c.has("PREVIEW"), itemPreview, "PREVIEW")
+	switch {
+	case !o.Preview || !c.has("PREVIEW"):
+	case o.LazyPreview:
+		add(true, itemPreview, "PREVIEW (LAZY)")
+	default:
+		add(true, itemPreview, "PREVIEW")
+	}
 	add(o.Gmail && c.has(gmailExt), itemGmailID|itemGmailThread|itemLabels, "X-GM-MSGID", "X-GM-THRID", "X-GM-LABELS")
 	add(o.Envelope, itemEnvelope, "ENVELOPE")
 	add(o.Structure, itemStructure, "BODYSTRUCTURE")
+	for _, s := range o.BinarySizes {
+		add(true, itemBinarySize, "BINARY.SIZE["+partPath(s)+"]")
+	}
 }
 
 func (f *fetcher) args(e *imapwire.Encoder, part UIDSet) {
@@ -176,7 +200,7 @@ func (f *fetcher) args(e *imapwire.Encoder, part UIDSet) {
 	}
 	e.SP().List(len(words)+len(sections), func(i int) {
 		if i < len(words) {
-			e.Atom(words[i])
+			e.Raw(words[i])
 			return
 		}
 		e.Section(sections[i-len(words)], !f.o.MarkSeen)
@@ -185,7 +209,7 @@ func (f *fetcher) args(e *imapwire.Encoder, part UIDSet) {
 	if !f.o.Partial.zero() {
 		modifiers = append(modifiers, "PARTIAL "+f.o.Partial.String())
 	}
-	if since := f.o.ChangedSince; since > 0 && (f.c.has("CONDSTORE") || f.c.has("QRESYNC")) {
+	if since := f.o.ChangedSince; since > 0 && f.c.has("CONDSTORE") {
 		modifiers = append(modifiers, "CHANGEDSINCE "+strconv.FormatUint(since, 10))
 	}
 	if len(modifiers) > 0 {
@@ -193,9 +217,12 @@ func (f *fetcher) args(e *imapwire.Encoder, part UIDSet) {
 	}
 }
 
+// isFetch tells if a response has data of a message, with UIDONLY (RFC 9586) too.
+func isFetch(r imapwire.Response) bool { return r.Name == "FETCH" || r.Name == "UIDFETCH" }
+
 // data takes a FETCH response.
 func (f *fetcher) data(r imapwire.Response, d *imapwire.Decoder) bool {
-	if r.Name != "FETCH" && r.Name != "UIDFETCH" {
+	if !isFetch(r) {
 		return false
 	}
 	m := &f.msg
@@ -207,6 +234,7 @@ func (f *fetcher) data(r imapwire.Response, d *imapwire.Decoder) bool {
 		m.begin()
 	}
 	f.spools.close()
+	m.f.spools.close()
 	if t := f.c.watched; t != nil && !m.over && d.Err() == nil {
 		t.fetched(r, m)
 	}

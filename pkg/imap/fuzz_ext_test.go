@@ -2,7 +2,11 @@ package imap
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -217,3 +221,92 @@ func FuzzResync(f *testing.F) {
 		}
 	})
 }
+
+// rawPeer reads commands as a server does that takes literals without being asked, and says OK to each.
+type rawPeer struct {
+	cutPeer
+	commands []string // with their literals in their places
+	parts    []string // of the command under way
+	in       []byte
+	need     int // octets of a literal that are to come; -1: a line is
+}
+
+func (p *rawPeer) Write(b []byte) (int, error) {
+	p.in = append(p.in, b...)
+	for {
+		if p.need >= 0 {
+			if len(p.in) < p.need {
+				return len(b), nil
+			}
+			p.parts, p.in, p.need = append(p.parts, string(p.in[:p.need])), p.in[p.need:], -1
+		}
+		line, rest, found := strings.Cut(string(p.in), "\r\n")
+		if !found {
+			return len(b), nil
+		}
+		p.in = []byte(rest)
+		p.parts = append(p.parts, line)
+		if m := announced.FindStringSubmatch(line); m != nil {
+			p.need, _ = strconv.Atoi(m[1])
+			if m[2] == "" {
+				p.rest = append(p.rest, "+ go\r\n"...)
+			}
+			continue
+		}
+		tag, _, _ := strings.Cut(p.parts[0], " ")
+		p.rest = fmt.Appendf(p.rest, "%s OK done\r\n", tag)
+		p.commands, p.parts = append(p.commands, strings.Join(p.parts, "|")), nil
+	}
+}
+
+var announced = regexp.MustCompile(`\{(\d+)(\+?)\} *$`)
+
+// FuzzRaw sends a line that a person typed, with a literal in its place. A server must see that one command, as it was
+// typed, or nothing at all; and none behind which the connection would be another one.
+func FuzzRaw(f *testing.F) {
+	for _, line := range []string{"NOOP", "X {-} y", "uid login", " login a b", "STARTTLS", "a\r\nb LOGOUT", "X {3}", "X {3+}", "X {3+} ", "{-}", "X {-}{-}",
+		"idle{-}", "X \"{3}\"", "X ~{3}", "X\x00", "compress\tdeflate", "idle{-", "X {-}}\x00-", "X (y {9999999999}", "X {03+}"} {
+		f.Add(line, "a\r\n", true)
+		f.Add(line, "", false)
+	}
+	f.Fuzz(func(t *testing.T, line, body string, plus bool) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		greeting := "* PREAUTH [CAPABILITY IMAP4rev1] hi\r\n"
+		if plus {
+			greeting = "* PREAUTH [CAPABILITY IMAP4rev1 LITERAL+] hi\r\n"
+		}
+		peer := &rawPeer{cutPeer: cutPeer{rest: []byte(greeting), chunk: 1 << 20}, need: -1}
+		c, err := NewClient(ctx, wire.NewConn(peer, nil), &Options{Tag: "T"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.conn.Close()
+		texts := strings.Split(line, "{-}")
+		var literals []RawLiteral
+		want := "T1 " + texts[0]
+		for _, text := range texts[1:] {
+			literals = append(literals, RawLiteral{int64(len(body)), strings.NewReader(body)})
+			announcement := fmt.Sprintf("{%d}", len(body))
+			if plus {
+				announcement = fmt.Sprintf("{%d+}", len(body))
+			}
+			want += announcement + "|" + body + "|" + text
+		}
+		var argument *wire.ArgumentError
+		switch _, err := c.Raw(ctx, texts, literals, io.Discard); {
+		case errors.As(err, &argument):
+			if len(peer.commands) > 0 || len(peer.parts) > 0 || len(peer.in) > 0 {
+				t.Fatalf("%q: %v, but the server got %q %q %q", line, err, peer.commands, peer.parts, peer.in)
+			}
+		case err != nil:
+			t.Fatalf("%q: %v", line, err)
+		case len(peer.commands) != 1 || peer.commands[0] != want || len(peer.in) > 0:
+			t.Fatalf("%q: the server got %q and %q, want %q", line, peer.commands, peer.in, want)
+		case changesConnection.MatchString(peer.commands[0]):
+			t.Fatalf("the server got %q", peer.commands[0])
+		}
+	})
+}
+
+var changesConnection = regexp.MustCompile(`(?i)^T1 *(STARTTLS|AUTHENTICATE|LOGIN|COMPRESS|IDLE)( |\||\{|$)`)

@@ -22,6 +22,7 @@
 // when the server said PREAUTH under TLS; Auth authenticates; Select and
 // Examine select a mailbox. Beyond one method for each command there are:
 // [Client.Resync] to learn what has changed since an earlier session,
+// [Client.VisitAll] to do that, and to fetch what is new, in many mailboxes at once,
 // [Client.Watch] to learn it as it happens, and [Client.AppendAll] to store many
 // messages.
 package imap

@@ -18,6 +18,8 @@ type Message struct {
 	EmailID      string
 	ThreadID     string
 	Preview      string
+	NoPreview    bool           // the server has none, or with LazyPreview none at hand
+	BinarySizes  []BinarySize   // in the order in which they came
 	GmailID      uint64         // Gmail's id of the message, the same in all mailboxes; 0 when not told
 	GmailThread  uint64         // Gmail's id of the conversation
 	Labels       []string       // Gmail's labels, in UTF-8; system ones as \Inbox
@@ -34,6 +36,15 @@ type Message struct {
 	next    *Body   // to be given by Next
 	late    []*Body // sections that came before what was to come before them
 }
+
+// BinarySize is the size of a part with its transfer encoding undone.
+type BinarySize struct {
+	Part string // "1.2", "" for the whole message
+	Size int64  // octets
+}
+
+// partPath names the part of a section.
+func partPath(s Section) string { return Section{Part: s.Part}.String() }
 
 // Body is one section of a message. It reads the section's octets; what is not
 // read is skipped. It is valid until the next call of [Message.Next] and until
@@ -76,7 +87,7 @@ func (m *Message) Next() (*Body, error) {
 		return b, nil
 	}
 	m.advance()
-	if err := m.f.c.decodeErrorOf(m.d); err != nil {
+	if err := m.f.c.decodeError(); err != nil {
 		return nil, err
 	}
 	if m.next == nil {
@@ -96,7 +107,7 @@ func (i item) has(bits item) bool { return i&bits == bits }
 func (m *Message) readAll(r imapwire.Response, d *imapwire.Decoder) {
 	*m = Message{f: &fetcher{o: &FetchOptions{}, any: true}, d: d, Flags: m.Flags[:0]}
 	if r.Name == "UIDFETCH" {
-		m.UID = UID(r.Num)
+		m.setUID(UID(r.Num))
 	}
 	for ok := d.OpenList(); ok && !m.ended; {
 		m.read()
@@ -212,6 +223,9 @@ func (m *Message) item(name string, d *imapwire.Decoder) *Body {
 		return m.section(s, d)
 	case "BODYSTRUCTURE":
 		return m.structure(name, d)
+	case "BINARY.SIZE":
+		m.binarySize(d)
+		return nil
 	}
 	d.SP()
 	m.plainItem(name, d)
@@ -245,7 +259,8 @@ func (m *Message) plainItem(name string, d *imapwire.Decoder) {
 		m.ThreadID = objectID(d)
 	case "PREVIEW":
 		bit = itemPreview
-		m.Preview, _ = d.NString()
+		text, ok := d.NString()
+		m.Preview, m.NoPreview = text, !ok
 	case "X-GM-MSGID":
 		bit = itemGmailID
 		m.GmailID = d.NumberU64()
@@ -280,6 +295,9 @@ func (m *Message) setUID(uid UID) {
 	if uid == 0 {
 		m.d.Fail("UID is zero")
 	}
+	if m.f.route != nil {
+		m.f = m.f.route(uid)
+	}
 	m.refused = m.refused || !m.f.wanted(uid)
 }
 
@@ -298,6 +316,20 @@ func (m *Message) structure(name string, d *imapwire.Decoder) *Body {
 	d.Odd(!ok)
 	m.got |= itemStructure
 	return nil
+}
+
+// binarySize reads the size of a part that was asked for (RFC 3516 §7).
+func (m *Message) binarySize(d *imapwire.Decoder) {
+	part := partPath(d.Section())
+	d.SP()
+	size := d.Number64()
+	for _, want := range m.f.o.BinarySizes {
+		if partPath(want) == part && d.Err() == nil {
+			m.BinarySizes = append(m.BinarySizes, BinarySize{part, size})
+			m.got |= itemBinarySize
+			return
+		}
+	}
 }
 
 // section begins a section. One that was not asked for, or that the server has

@@ -50,11 +50,8 @@ func (c *Client) Raw(ctx context.Context, texts []string, literals []RawLiteral,
 		c.enc.Literal(l.Size, l.Body).Raw(texts[i+1])
 	}
 	err := c.enc.End()
-	if err != nil && !r.done {
-		if c.enc.Sent() {
-			return "", c.conn.Fail(err)
-		}
-		return "", &wire.ArgumentError{Msg: "raw command: " + err.Error()}
+	if err != nil && !r.done { // of a literal's reader: the server waits for the rest
+		return "", c.conn.Fail(err)
 	}
 	if err := r.await(false); err != nil {
 		return "", err
@@ -62,7 +59,8 @@ func (c *Client) Raw(ctx context.Context, texts []string, literals []RawLiteral,
 	return r.text, nil
 }
 
-// checkRaw refuses commands behind which the connection is another one.
+// checkRaw refuses commands behind which the connection is another one, and those
+// that cannot be sent to their end.
 func checkRaw(texts []string, literals []RawLiteral) error {
 	if len(texts) != len(literals)+1 {
 		return &wire.ArgumentError{Msg: "raw command: literals do not fit in"}
@@ -71,9 +69,25 @@ func checkRaw(texts []string, literals []RawLiteral) error {
 	if len(words) == 0 {
 		return &wire.ArgumentError{Msg: "raw command: nothing to send"}
 	}
-	switch verb := strings.ToUpper(words[0]); verb {
+	verb := strings.ToUpper(words[0])
+	if end := strings.IndexAny(verb, `(){%*"\`); end > 0 { // a server may read no further
+		verb = verb[:end]
+	}
+	switch verb {
 	case "STARTTLS", "AUTHENTICATE", "LOGIN", "COMPRESS", "IDLE":
 		return &wire.ArgumentError{Msg: "raw command: " + verb + " cannot be sent this way"}
+	}
+	e := imapwire.NewEncoder(nil)
+	for _, text := range texts {
+		e.Raw(text)
+	}
+	for _, l := range literals {
+		if l.Size < 0 {
+			return &wire.ArgumentError{Msg: "raw command: negative literal size"}
+		}
+	}
+	if err := e.Err(); err != nil {
+		return &wire.ArgumentError{Msg: "raw command: " + err.Error()}
 	}
 	return nil
 }

@@ -41,12 +41,14 @@ func TestRaw(t *testing.T) {
 			texts: []string{"X ", ""}, literals: []RawLiteral{body()}, out: "* 1 EXISTS\r\n", reply: "ok"},
 		"literal refused": {script: "C: $a X {3}\nS: $a NO [TOOBIG] no\n", texts: []string{"X ", ""}, literals: []RawLiteral{body()},
 			fails: "NO [TOOBIG] no"},
-		"bad":           {script: "C: $a X\nS: $a BAD what\n", texts: []string{"X"}, fails: "BAD what"},
-		"bye":           {script: "C: $a X\nS: * BYE later\nCLOSE\n", texts: []string{"X"}, out: "* BYE later\r\n", fails: "BYE later"},
-		"foreign tag":   {script: "C: $a X\nS: zz9 OK done\n", texts: []string{"X"}, fails: "a reply that is none"},
-		"continuation":  {script: "C: $a X\nS: + go\n", texts: []string{"X"}, fails: "a reply that is none"},
-		"another state": {texts: []string{"starttls"}, fails: "cannot be sent"},
-		"two lines":     {texts: []string{"X\r\nY"}, fails: "control character"},
+		"bad":                  {script: "C: $a X\nS: $a BAD what\n", texts: []string{"X"}, fails: "BAD what"},
+		"bye":                  {script: "C: $a X\nS: * BYE later\nCLOSE\n", texts: []string{"X"}, out: "* BYE later\r\n", fails: "BYE later"},
+		"foreign tag":          {script: "C: $a X\nS: zz9 OK done\n", texts: []string{"X"}, fails: "a reply that is none"},
+		"continuation":         {script: "C: $a X\nS: + go\n", texts: []string{"X"}, fails: "a reply that is none"},
+		"another state":        {texts: []string{"starttls"}, fails: "cannot be sent"},
+		"two lines":            {texts: []string{"X\r\nY"}, fails: "control character"},
+		"bad behind a literal": {caps: "LITERAL+", texts: []string{"X ", "\x01"}, literals: []RawLiteral{body()}, fails: "control character"},
+		"literal of its own":   {texts: []string{"X {3+}"}, fails: "ends in a literal"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, reply, err := rawOf(t, tt.caps, tt.script, tt.texts, tt.literals...)

@@ -20,10 +20,6 @@ func (c *Client) Replace(ctx context.Context, uid UID, mailbox string, size int6
 	if !c.has("REPLACE") {
 		return nil, &CapabilityError{Command: "replace", Capability: "REPLACE"}
 	}
-	if o == nil {
-		o = &AppendOptions{}
-	}
-	item := AppendItem{Size: size, Body: r, Flags: o.Flags, Date: o.Date}
-	b := &appendBatch{label: label("replace into", mailbox), items: []AppendItem{item}, untagged: true}
+	b := &appendBatch{label: label("replace into", mailbox), items: []AppendItem{o.item(size, r)}, untagged: true}
 	return c.appendOne(b, mailbox, "UID REPLACE", func(e *imapwire.Encoder) { e.SP().Number(uint64(uid)) })
 }

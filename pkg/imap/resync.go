@@ -119,7 +119,7 @@ func (q *qresync) vanish(set UIDSet, earlier bool) {
 // dataWith takes the responses of SELECT with QRESYNC.
 func (q *qresync) dataWith(s *SelectData) func(imapwire.Response, *imapwire.Decoder) bool {
 	return func(r imapwire.Response, d *imapwire.Decoder) bool {
-		if r.Name != "FETCH" {
+		if !isFetch(r) {
 			return s.data(r, d)
 		}
 		if s.UIDValidity != q.r.known.UIDValidity {
@@ -240,20 +240,25 @@ func (r *resyncer) fetchFlags(set UIDSet, since uint64) error {
 	}
 	send := func(i int) (*command, error) {
 		cmd := &command{label: "fetch", data: func(resp imapwire.Response, d *imapwire.Decoder) bool {
-			if resp.Name != "FETCH" {
+			if !isFetch(resp) {
 				return false
 			}
 			r.flags(resp, d)
 			return true
 		}}
-		return cmd, c.send(cmd, "UID FETCH", func(e *imapwire.Encoder) {
-			e.SP().UIDSet(parts[i]).SP().Raw("(UID FLAGS)")
-			if since > 0 {
-				e.SP().Raw("(CHANGEDSINCE ").Number(since).Raw(")")
-			}
-		})
+		return cmd, c.send(cmd, "UID FETCH", flagsArgs(parts[i], since))
 	}
 	return c.pipeline(len(parts), min(c.depth, fetchDepth), send, func(_ int, err error) error { return err })
+}
+
+// flagsArgs writes what fetchFlags asks for of one part.
+func flagsArgs(part UIDSet, since uint64) func(*imapwire.Encoder) {
+	return func(e *imapwire.Encoder) {
+		e.SP().UIDSet(part).SP().Raw("(UID FLAGS)")
+		if since > 0 {
+			e.SP().Raw("(CHANGEDSINCE ").Number(since).Raw(")")
+		}
+	}
 }
 
 // flags reads a FETCH response and passes a change on. It returns whose it is, 0
@@ -264,6 +269,11 @@ func (r *resyncer) flags(resp imapwire.Response, d *imapwire.Decoder) UID {
 	if d.Err() != nil || !m.got.has(itemUID) {
 		return 0
 	}
+	return r.note(m)
+}
+
+// note passes a change of flags on, and returns whose it is.
+func (r *resyncer) note(m *Message) UID {
 	if r.o.Changed == nil || !m.got.has(itemFlags) || !r.known.Known.Contains(m.UID) || r.told.contains(m.UID) || r.err != nil {
 		return m.UID
 	}

@@ -108,7 +108,7 @@ func (c *Client) sendSearch(options string, keys []SearchKey, found *SearchData)
 // checkKeys refuses keys that the server does not offer.
 func (c *Client) checkKeys(keys []SearchKey) error {
 	name := needsOf(keys)
-	if name == "" || c.has(name) || name == "CONDSTORE" && c.has("QRESYNC") {
+	if name == "" || c.has(name) {
 		return nil
 	}
 	return &CapabilityError{Command: "search", Capability: name}

@@ -83,7 +83,7 @@ func (c *Client) sendOpen(verb, mailbox string, o *SelectOptions) (*SelectData, 
 		switch {
 		case o.qresync != nil:
 			o.qresync.args(e)
-		case o.CondStore && (c.has("CONDSTORE") || c.has("QRESYNC")):
+		case o.CondStore && c.has("CONDSTORE"):
 			e.SP().Raw("(CONDSTORE)")
 		}
 	})

@@ -62,7 +62,7 @@ func (c *Client) statusWords(items StatusItem) []string {
 		if items&n.item == 0 {
 			continue
 		}
-		if n.needs == "" || c.has(n.needs) || (n.needs == "CONDSTORE" && c.has("QRESYNC")) {
+		if n.needs == "" || c.has(n.needs) {
 			words = append(words, n.name)
 		}
 	}

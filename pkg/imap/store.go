@@ -42,17 +42,9 @@ func (c *Client) store(set UIDSet, name string, flags []Flag) error {
 }
 
 func (c *Client) storeItems(set UIDSet, name string, values func(e *imapwire.Encoder)) error {
-	parts, err := c.windows(set)
-	if err != nil {
-		return err
-	}
-	for _, part := range parts {
-		err := c.run(&command{label: "store"}, "UID STORE", func(e *imapwire.Encoder) {
+	return c.eachWindow(set, func(part UIDSet) error {
+		return c.run(&command{label: "store"}, "UID STORE", func(e *imapwire.Encoder) {
 			values(e.SP().UIDSet(part).SP().Raw(name).SP())
 		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	})
 }

@@ -150,7 +150,7 @@ func termWithValue(name, value string, now time.Time) (SearchKey, error) {
 		return f(value), nil
 	}
 	if f, ok := termDates[name]; ok {
-		t, err := parseDay(value, now)
+		t, err := ParseDay(value, now)
 		return f(t), err
 	}
 	if f, ok := termSizes[name]; ok {
@@ -194,8 +194,8 @@ func termUID(value string) (SearchKey, error) {
 	return SearchUIDs(set), err
 }
 
-// parseDay reads a day.
-func parseDay(s string, now time.Time) (time.Time, error) {
+// ParseDay reads a day as search terms name it; only its date counts.
+func ParseDay(s string, now time.Time) (time.Time, error) {
 	switch strings.ToLower(s) {
 	case "today":
 		return now, nil

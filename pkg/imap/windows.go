@@ -21,6 +21,16 @@ func (c *Client) windows(set UIDSet) ([]UIDSet, error) {
 	return parts, nil
 }
 
+// eachWindow runs a command for each of the sets that windows gives, one after the
+// other, up to the first error.
+func (c *Client) eachWindow(set UIDSet, run func(part UIDSet) error) error {
+	parts, err := c.windows(set)
+	for i := 0; i < len(parts) && err == nil; i++ {
+		err = run(parts[i])
+	}
+	return err
+}
+
 // messageLimit is the number of messages that one command may be about, 0 when
 // there is no limit.
 func (c *Client) messageLimit() uint64 {

@@ -50,14 +50,12 @@ func (d *Decoder) Response() Response {
 		d.quirk(NakedCode)
 		return Response{Kind: Untagged, Name: "OK"}
 	}
-	r := Response{Kind: Tagged, Tag: string(d.atom(tagChar))}
+	r := Response{Kind: Tagged, Tag: string(d.atom(tagOctets))}
 	d.SP()
 	r.Name = d.Keyword()
 	d.Accept(' ')
 	return r
 }
-
-func tagChar(c byte) bool { return atomChar(c) && c != '+' && c < 0x80 }
 
 func (d *Decoder) untagged() Response {
 	r := Response{Kind: Untagged}
@@ -141,7 +139,7 @@ func (d *Decoder) Flag() Flag {
 	if d.Accept('\\') && d.Accept('*') {
 		return FlagWildcard
 	}
-	for d.pos < len(d.buf) && flagChar(d.buf[d.pos]) {
+	for d.pos < len(d.buf) && wildOctets[d.buf[d.pos]] {
 		d.pos++
 	}
 	word := d.buf[start:d.pos]
@@ -165,8 +163,6 @@ func (d *Decoder) Flag() Flag {
 // maxKnownFlags bounds the keywords kept for reuse.
 const maxKnownFlags = 1000
 
-func flagChar(c byte) bool { return atomChar(c) || c == '*' || c == '%' }
-
 // Flags reads a list of flags.
 func (d *Decoder) Flags() []Flag {
 	var flags []Flag
@@ -188,11 +184,9 @@ func decodeSet[N ~uint32](d *Decoder) Set[N] {
 // order carries meaning in COPYUID (RFC 4315 §3).
 func (d *Decoder) UIDRanges() []Range[UID] { return decodeRanges[UID](d, false) }
 
-func setChar(c byte) bool { return c >= '0' && c <= '9' || c == ':' || c == ',' || c == '*' }
-
 func decodeRanges[N ~uint32](d *Decoder, stars bool) []Range[N] {
 	start := d.pos
-	word := d.atom(setChar)
+	word := d.atom(setOctets)
 	if d.err != nil {
 		return nil
 	}

@@ -16,25 +16,49 @@ func atomChar(c byte) bool {
 	return c > 0x20
 }
 
-// Atom reads an atom (RFC 9051 §9).
-func (d *Decoder) Atom() string { return string(d.atom(atomChar)) }
+// octets is a set of octets, for the loops that look at each one.
+type octets [256]bool
 
-func (d *Decoder) atom(allowed func(byte) bool) []byte {
+func octetsOf(allowed func(byte) bool) *octets {
+	var set octets
+	for c := range set {
+		set[c] = allowed(byte(c))
+	}
+	return &set
+}
+
+// What may stand in words of several kinds.
+var (
+	atomOctets    = octetsOf(atomChar)
+	keywordOctets = octetsOf(isKeyword)
+	tagOctets     = octetsOf(func(c byte) bool { return atomChar(c) && c != '+' && c < 0x80 })
+	wildOctets    = octetsOf(func(c byte) bool { return atomChar(c) || c == '*' || c == '%' }) // of flags and patterns
+	sectionOctets = octetsOf(func(c byte) bool { return atomChar(c) && c != ']' && c != '[' })
+	valueOctets   = octetsOf(func(c byte) bool { return wildOctets[c] || c == '\\' })
+	setOctets     = octetsOf(func(c byte) bool { return c >= '0' && c <= '9' || c == ':' || c == ',' || c == '*' })
+	mailboxOctets = octetsOf(func(c byte) bool { return atomChar(c) || c == '\\' }) // careless servers do not quote a backslash
+)
+
+// Atom reads an atom (RFC 9051 §9).
+func (d *Decoder) Atom() string { return string(d.atom(atomOctets)) }
+
+func (d *Decoder) atom(allowed *octets) []byte {
 	if d.err != nil {
 		return nil
 	}
-	start := d.pos
-	for d.pos < len(d.buf) && allowed(d.buf[d.pos]) {
-		if d.buf[d.pos] >= 0x80 {
+	start, end := d.pos, d.pos
+	for end < len(d.buf) && allowed[d.buf[end]] {
+		if d.buf[end] >= 0x80 {
 			d.quirk(EightBit)
 		}
-		d.pos++
+		end++
 	}
-	if d.pos == start {
+	if end == start {
 		d.Fail("expected an atom")
 		return nil
 	}
-	return d.buf[start:d.pos]
+	d.pos = end
+	return d.buf[start:end]
 }
 
 // keywords spares an allocation for the words that come with every response.
@@ -53,7 +77,7 @@ func isKeyword(c byte) bool { return atomChar(c) && c != '[' && c != ']' && c !=
 
 // Keyword reads an atom that names something in the protocol and returns it in
 // upper case: servers may write such words as they like.
-func (d *Decoder) Keyword() string { return upper(d.atom(isKeyword)) }
+func (d *Decoder) Keyword() string { return upper(d.atom(keywordOctets)) }
 
 func upper(word []byte) string {
 	var scratch [32]byte
@@ -78,24 +102,28 @@ func (d *Decoder) quoted() []byte {
 	if !d.Expect('"') {
 		return nil
 	}
-	end := bytes.IndexAny(d.buf[d.pos:], `"\`)
-	if end >= 0 && d.buf[d.pos+end] == '"' {
-		s := d.buf[d.pos : d.pos+end]
-		d.pos += end + 1
-		d.noteEightBit(s)
-		return s
+	for end, all := d.pos, byte(0); end < len(d.buf) && d.buf[end] != '\\'; end++ {
+		c := d.buf[end]
+		if c == '"' {
+			s := d.buf[d.pos:end]
+			d.pos = end + 1
+			d.noteEightBit(all)
+			return s
+		}
+		all |= c
 	}
 	return d.quotedEscapes()
 }
 
 func (d *Decoder) quotedEscapes() []byte {
 	var out []byte
+	all := byte(0)
 	for d.pos < len(d.buf) {
 		c := d.buf[d.pos]
 		d.pos++
 		switch {
 		case c == '"':
-			d.noteEightBit(out)
+			d.noteEightBit(all)
 			return out
 		case c != '\\':
 		case d.pos == len(d.buf):
@@ -106,20 +134,16 @@ func (d *Decoder) quotedEscapes() []byte {
 			d.quirk(BadEscape)
 		}
 		out = append(out, c)
+		all |= c
 	}
 	d.Fail("quoted string without an end")
 	return nil
 }
 
-func (d *Decoder) noteEightBit(s []byte) {
-	if d.UTF8 || d.quirks.Has(EightBit) {
-		return
-	}
-	for _, c := range s {
-		if c >= 0x80 {
-			d.quirk(EightBit)
-			return
-		}
+// noteEightBit takes the octets of a string, ORed together.
+func (d *Decoder) noteEightBit(all byte) {
+	if all >= 0x80 && !d.UTF8 {
+		d.quirk(EightBit)
 	}
 }
 
@@ -166,25 +190,22 @@ func (d *Decoder) AString() string {
 	return d.Atom()
 }
 
-// listMailboxChar: an unquoted mailbox name in a LIST command may hold wildcards.
-func listMailboxChar(c byte) bool { return atomChar(c) || c == '%' || c == '*' }
-
-// ListMailbox reads the pattern of a LIST command (RFC 9051 §9, list-mailbox).
+// ListMailbox reads the pattern of a LIST command (RFC 9051 §9, list-mailbox),
+// which may hold wildcards unquoted.
 func (d *Decoder) ListMailbox() string {
 	if d.isString() {
 		return d.String()
 	}
-	return string(d.atom(listMailboxChar))
+	return string(d.atom(wildOctets))
 }
 
 // Mailbox reads a mailbox name and returns it as UTF-8, INBOX always in upper
 // case. raw is the name as the server wrote it.
 func (d *Decoder) Mailbox() (name, raw string) {
-	// a backslash may stand in an unquoted name of a careless server
 	if d.isString() {
 		raw = d.String()
 	} else {
-		raw = string(d.atom(func(c byte) bool { return atomChar(c) || c == '\\' }))
+		raw = string(d.atom(mailboxOctets))
 	}
 	return d.mailboxName(raw), raw
 }

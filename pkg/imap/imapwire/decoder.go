@@ -84,7 +84,8 @@ type Decoder struct {
 	zones  map[int]*time.Location
 	flags  map[string]Flag // keywords met, to spare an allocation for each
 	stack  []Value         // items of the lists being read
-	slab   []Value         // where short lists are kept, see settled
+	slab   []Value         // items of the lists of one value
+	cut    lineText        // what the texts of values are cut from
 	own    int             // the line limit that the decoder was made with
 }
 

@@ -91,7 +91,7 @@ func (d *Decoder) Section() Section {
 		return s
 	}
 	if !d.Is(']') {
-		word := string(d.atom(func(c byte) bool { return atomChar(c) && c != ']' && c != '[' }))
+		word := string(d.atom(sectionOctets))
 		s = d.sectionWord(word)
 	}
 	d.Expect(']')

@@ -1,7 +1,11 @@
 package imapwire
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -33,5 +37,47 @@ func TestValuesAreReleased(t *testing.T) {
 			t.Errorf("got %d items, want %d", got, size+2)
 		}
 		runtime.KeepAlive(d)
+	}
+}
+
+// Texts of values may be kept, however they were written and however long they are: what is read later does not change
+// them.
+func TestValueTextsStay(t *testing.T) {
+	var wire strings.Builder
+	var want []string
+	for line := range 20 {
+		wire.WriteString("(")
+		for n := range 60 {
+			text := strings.Repeat(string(rune('a'+n%26)), (n*n+line)%700)
+			switch n % 4 {
+			case 0:
+				fmt.Fprintf(&wire, "\"%s\" ", text)
+			case 1:
+				text = "x" + text
+				fmt.Fprintf(&wire, "%s ", text)
+			case 2:
+				fmt.Fprintf(&wire, "\"%s\\\"\\\\\" ", text)
+				text += `"\`
+			case 3:
+				fmt.Fprintf(&wire, "({%d}\r\n%s) ", len(text), text)
+			}
+			want = append(want, text)
+		}
+		wire.WriteString("NIL)\r\n")
+	}
+	d := NewDecoder(newTextSource(wire.String()), nil)
+	var got []string
+	for d.Next() == nil {
+		for _, v := range d.Value().List {
+			switch v.Kind {
+			case ListValue:
+				got = append(got, v.List[0].Text)
+			case AtomValue, StringValue:
+				got = append(got, v.Text)
+			}
+		}
+	}
+	if !errors.Is(d.Err(), io.EOF) || !slices.Equal(got, want) {
+		t.Errorf("%v, got %d texts %.200q\nwant %d %.200q", d.Err(), len(got), got, len(want), want)
 	}
 }
