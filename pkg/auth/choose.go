@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -62,6 +63,9 @@ func pick(has map[string]bool, cr *Credentials, ch Channel) (string, *Error) {
 	if refused != nil {
 		return "", refused
 	}
+	if cr.Authzid != "" {
+		return "", errNobodyElse("")
+	}
 	e := &Error{Text: "the server offers nothing we can use", Err: ErrNoMechanism}
 	if cr.Password == nil && cr.Token == nil {
 		e.Text, e.Hint = "there is no password and no token", "give one by password or token in the configuration, --password-command, or MAIL_PASSWORD"
@@ -79,6 +83,8 @@ func pickNamed(name string, has map[string]bool, cr *Credentials, ch Channel) (s
 		return "", &Error{Mechanism: name, Text: "the server does not offer it", Err: ErrNoMechanism}
 	case isPlus(name) && !channelBinding(ch.TLS).IsSupported():
 		return "", &Error{Mechanism: name, Text: "the connection offers nothing to bind to", Err: ErrNoMechanism}
+	case cr.Authzid != "" && !actsAs(name):
+		return "", errNobodyElse(name)
 	}
 	if err := mayUse(name, cr, ch); err != nil {
 		return "", err
@@ -103,8 +109,11 @@ func (cr *Credentials) auto() bool {
 	return cr.Mechanism == "" || strings.EqualFold(cr.Mechanism, Auto)
 }
 
-// canDo reports whether there is a source for the secret that name needs.
+// canDo reports whether there is a source for the secret that name needs, and whether it can act as Authzid.
 func (cr *Credentials) canDo(name string) bool {
+	if cr.Authzid != "" && !actsAs(name) {
+		return false
+	}
 	if isOAuth(name) {
 		return cr.Token != nil
 	}
@@ -152,9 +161,21 @@ func secureScheme(protocol string) string {
 }
 
 // Secret returns the password, checked: not empty, no NUL, and a user name without NUL. The engines use it for
-// commands that carry the password themselves. The errors are *Error and *SourceError.
+// commands that carry the password themselves; with an Authzid it refuses. The errors are *Error and *SourceError.
 func (cr *Credentials) Secret(ctx context.Context) (Secret, error) {
+	if cr.Authzid != "" {
+		return Secret{}, errNobodyElse("")
+	}
 	return fetch(ctx, cr, cr.Password, "password")
+}
+
+// actsAs reports whether the mechanism can carry an authorization identity.
+func actsAs(name string) bool { return name != CramMD5 && name != Login && name != Anonymous }
+
+// errNobodyElse is for a login that would open the account of the user instead of the one that was asked for.
+func errNobodyElse(name string) *Error {
+	return &Error{Mechanism: name, Text: "there is no way to log in as one user and act as another",
+		Hint: "PLAIN, SCRAM, EXTERNAL, OAUTHBEARER and XOAUTH2 are ways, where the server offers them"}
 }
 
 // bearer returns the token. A password stands in where a token mechanism was asked for by name.
@@ -167,7 +188,7 @@ func (cr *Credentials) bearer(ctx context.Context) (Secret, error) {
 	if err != nil {
 		return Secret{}, err
 	}
-	for _, b := range []byte(tok.Reveal() + cr.User) {
+	for _, b := range []byte(tok.Reveal() + cr.User + cr.Authzid) {
 		if b < ' ' || b == 0x7f {
 			return Secret{}, &Error{Text: "the token or the user name has a control character in it"}
 		}
@@ -219,12 +240,13 @@ func build(ctx context.Context, name string, has map[string]bool, cr *Credential
 		if err != nil {
 			return nil, err
 		}
+		user := cmp.Or(cr.Authzid, cr.User) // the token says who logs in
 		if name == XOAuth2 {
-			return newXOAuth2(cr.User, token), nil
+			return newXOAuth2(user, token), nil
 		}
-		return newOAuthBearer(cr.User, token, ch), nil
+		return newOAuthBearer(user, token, ch), nil
 	}
-	password, err := cr.Secret(ctx)
+	password, err := fetch(ctx, cr, cr.Password, "password")
 	if err != nil {
 		return nil, err
 	}
