@@ -1,0 +1,6 @@
+//go:build race
+
+package backup
+
+// underRace: everything is slow.
+const underRace = true
