@@ -24,7 +24,7 @@ func (e *env) boxCommand() *cli.Command {
 
 // boxSourceHelp is the part of the help about sources.
 const boxSourceHelp = "SRC is maildir:DIR, mbox:FILE, eml:DIR, or a path, of which the kind is recognised. mbox: reads mboxrd, and " +
-	"files written with less care. mboxo:FILE takes `>From ` for `From `; mboxcl2:FILE believes Content-Length, which is " +
+	"files written with less care. mboxo:FILE takes `>From ` for `From `; mboxcl:FILE is read like mbox:, mboxcl2:FILE believes Content-Length, which is " +
 	"not done unasked, since the sender of a message can set it."
 
 // openBox opens a source. What is no mail is bad data.

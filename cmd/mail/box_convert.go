@@ -15,8 +15,8 @@ func (e *env) boxConvertCommand() *cli.Command {
 		name:  "convert",
 		usage: "copy messages into a Maildir, mbox or eml folder",
 		about: "Stores every message of SRC in DEST: maildir:DIR, mbox:FILE or eml:DIR, which is made if it is missing. Octets, order " +
-			"and dates stay; flags too where DEST has a place for them. A folder of .eml files has none, a Maildir none for " +
-			"keywords, and those of an mbox stand in its `From ` lines. Prints the name of each message once it is safely on disk.\n\n" +
+			"and dates stay; flags too where DEST has a place for them. A folder of .eml files has none, a Maildir has one " +
+			"for 26 keywords, which the file dovecot-keywords names, and an mbox has them in its `From ` lines. Prints the name of each message once it is safely on disk.\n\n" +
 			"SRC is only read, and what is in DEST stays. Messages that DEST holds already are not stored again, so the same command " +
 			"completes a run that was interrupted.\n\n" + boxSourceHelp,
 		args:    "SRC DEST",

@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/mail-toolkit/mail/pkg/auth"
+	"github.com/mail-toolkit/mail/pkg/backup"
 	"github.com/mail-toolkit/mail/pkg/config"
 	"github.com/mail-toolkit/mail/pkg/imap"
 	"github.com/mail-toolkit/mail/pkg/pop3"
@@ -330,6 +331,7 @@ func hintOf(err error) string {
 	var (
 		refused  *auth.Error
 		settings *config.Error
+		damage   *backup.DamageError
 		hinter   interface{ Hint() string }
 	)
 	switch {
@@ -339,6 +341,8 @@ func hintOf(err error) string {
 		return settings.Hint
 	case errors.As(err, &hinter):
 		return hinter.Hint()
+	case errors.As(err, &damage):
+		return "see `mail backup verify` and `mail backup repair`"
 	case errors.Is(err, pop3.ErrTooLarge), errors.Is(err, imap.ErrTooLarge):
 		return "--max-message takes larger ones"
 	}

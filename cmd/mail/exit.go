@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/mail-toolkit/mail/pkg/auth"
+	"github.com/mail-toolkit/mail/pkg/backup"
 	"github.com/mail-toolkit/mail/pkg/config"
 	"github.com/mail-toolkit/mail/pkg/imap"
 	"github.com/mail-toolkit/mail/pkg/imap/imapwire"
@@ -142,7 +143,7 @@ func exitCode(err error) int {
 		}
 		return code
 	}
-	for _, classify := range []func(error) int{authCode, smtpCode, popCode, imapCode, wireCode, dataCode, networkCode, localCode} {
+	for _, classify := range []func(error) int{authCode, smtpCode, popCode, imapCode, wireCode, backupCode, dataCode, networkCode, localCode} {
 		if code := classify(err); code != exitOK {
 			return code
 		}
@@ -340,6 +341,22 @@ func refusalCode(refused *imap.Error) int {
 		return exitProtocol
 	}
 	return exitRefused
+}
+
+// backupCode knows the errors about backups.
+func backupCode(err error) int {
+	var (
+		damage  *backup.DamageError
+		version *backup.VersionError
+		budget  *backup.BudgetError
+	)
+	switch {
+	case errors.As(err, &damage), errors.As(err, &version):
+		return exitData
+	case errors.As(err, &budget):
+		return exitTemporary
+	}
+	return exitOK
 }
 
 // dataCode knows the errors about messages and files of messages.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -250,6 +251,20 @@ func (f *imapFetching) ourFault(err error) error {
 	return &localError{err}
 }
 
+// Messages are made durable together, at most so many at a time, of so many octets.
+const (
+	deliverMessages = 500
+	deliverOctets   = 32 << 20
+)
+
+// imapDelivery puts messages into a destination.
+type imapDelivery struct {
+	*imapFetching
+	batch store.Batch
+	most  int          // messages that are made durable together
+	about []imapObject // those of the batch, with --json
+}
+
 // deliver puts messages, or their headers, into the destination.
 func (f *imapFetching) deliver(ctx context.Context) error {
 	many := !f.m.single() && f.set.Count() > 1
@@ -257,37 +272,61 @@ func (f *imapFetching) deliver(ctx context.Context) error {
 	if err != nil {
 		return &localError{err}
 	}
+	d := &imapDelivery{imapFetching: f, batch: sink.Batch(), most: deliverMessages}
 	items := &imap.FetchOptions{Flags: true, InternalDate: true, Size: true, Sections: []imap.Section{{}}, MarkSeen: f.o.markSeen}
 	if f.o.headers {
 		items.Sections[0].Spec = "HEADER"
 	}
-	gone, err := f.client.Fetch(ctx, f.set, items, func(msg *imap.Message) error { return f.put(ctx, sink, msg) })
-	if e := sink.Close(); e != nil && err == nil {
+	if f.o.markSeen { // what is marked should be stored
+		d.most = 1
+	}
+	gone, err := f.client.Fetch(ctx, f.set, items, func(msg *imap.Message) error { return d.add(ctx, msg) })
+	if ctx.Err() == nil { // what came before an error stays
+		err = cmp.Or(err, d.commit(ctx))
+	}
+	if e := errors.Join(d.batch.Close(), sink.Close()); e != nil && err == nil {
 		err = &localError{e}
 	}
 	return f.done(gone, err)
 }
 
-// put stores one message and names it once it is there.
-func (f *imapFetching) put(ctx context.Context, sink store.Sink, msg *imap.Message) error {
+// add takes one message.
+func (d *imapDelivery) add(ctx context.Context, msg *imap.Message) error {
 	body, err := msg.Next()
 	if err != nil {
 		return err
 	}
-	name, err := sink.Put(ctx, body, store.Meta{Date: msg.InternalDate, Flags: storeFlags(msg.Flags)})
+	err = d.batch.Add(ctx, body, store.Meta{Date: msg.InternalDate, Flags: storeFlags(msg.Flags)})
 	switch {
 	case err != nil && errors.Is(err, ctx.Err()):
 		return err
 	case err != nil:
-		return f.ourFault(err)
-	case name == "-":
-		return nil
-	case f.json:
-		out := imapObjectOf(msg)
-		out.Mailbox, out.Path = valid(f.args[0]), name
-		return f.printJSON(out)
+		return d.ourFault(err)
+	case d.json:
+		d.about = append(d.about, imapObjectOf(msg))
 	}
-	return f.lines.put(escapeText(name))
+	if n, octets := d.batch.Staged(); n < d.most && octets < deliverOctets {
+		return nil
+	}
+	return d.commit(ctx)
+}
+
+// commit stores the messages taken and names them once they are there.
+func (d *imapDelivery) commit(ctx context.Context) error {
+	names, err := d.batch.Commit(ctx)
+	if err != nil && !errors.Is(err, ctx.Err()) {
+		err = &localError{err}
+	}
+	for i := 0; i < len(names) && names[i] != "-" && err == nil; i++ {
+		if !d.json {
+			err = d.lines.put(escapeText(names[i]))
+			continue
+		}
+		d.about[i].Mailbox, d.about[i].Path = valid(d.args[0]), names[i]
+		err = d.printJSON(d.about[i])
+	}
+	d.about = d.about[:0]
+	return err
 }
 
 // storeFlags leaves out \Recent, which belongs to the session.

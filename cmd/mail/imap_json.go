@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -105,9 +106,16 @@ func (o *imapObject) addEnvelope(env *imap.Envelope) {
 		o.SentAt = t.Format(time.RFC3339)
 	}
 	o.MessageID, o.InReplyTo = messageIDs(env.MessageID), messageIDs(env.InReplyTo)
-	o.From, o.Sender, o.ReplyTo = imapAddresses(env.From), imapAddresses(env.Sender), imapAddresses(env.ReplyTo)
+	o.From = imapAddresses(env.From)
+	o.Sender, o.ReplyTo = o.From, o.From // they mostly are the same
+	if !slices.Equal(env.Sender, env.From) {
+		o.Sender = imapAddresses(env.Sender)
+	}
+	if !slices.Equal(env.ReplyTo, env.From) {
+		o.ReplyTo = imapAddresses(env.ReplyTo)
+	}
 	o.To, o.Cc, o.Bcc = imapAddresses(env.To), imapAddresses(env.Cc), imapAddresses(env.Bcc)
-	subject := valid(message.DecodeWords(env.Subject))
+	subject := message.DecodeWords(env.Subject)
 	o.Subject = &subject
 }
 
@@ -137,10 +145,10 @@ func messageIDs(field string) []string {
 
 // imapAddresses drops the marks of groups.
 func imapAddresses(list []imap.Address) []imapAddress {
-	var out []imapAddress
+	out := make([]imapAddress, 0, len(list))
 	for _, a := range list {
 		if a.Host != "" {
-			out = append(out, imapAddress{Name: valid(message.DecodeWords(a.Name)), Email: valid(a.Addr())})
+			out = append(out, imapAddress{Name: message.DecodeWords(a.Name), Email: valid(a.Addr())})
 		}
 	}
 	return out
@@ -149,7 +157,7 @@ func imapAddresses(list []imap.Address) []imapAddress {
 func imapPartOf(b *imap.BodyStructure) *imapPart {
 	p := &imapPart{
 		PartID: b.Path, Type: valid(b.MediaType()), Size: b.Size, Encoding: valid(b.Encoding), Disposition: valid(b.Disposition),
-		Name: valid(message.DecodeWords(b.Filename())), CID: valid(strings.Trim(b.ID, "<>")), Location: valid(b.Location),
+		Name: message.DecodeWords(b.Filename()), CID: valid(strings.Trim(b.ID, "<>")), Location: valid(b.Location),
 	}
 	for _, param := range b.Params {
 		if param.Name == "charset" {

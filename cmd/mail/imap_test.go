@@ -6,13 +6,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/mail-toolkit/mail/pkg/auth"
+	"github.com/mail-toolkit/mail/pkg/config"
 	"github.com/mail-toolkit/mail/pkg/imap"
+	"github.com/mail-toolkit/mail/pkg/wire"
 	"github.com/mail-toolkit/mail/pkg/wire/wiretest"
 )
 
@@ -302,6 +305,24 @@ func TestIMAPWatchSeesSleep(t *testing.T) {
 		if want := jump > 0; slept != want {
 			t.Errorf("%s: got %v, want %v", name, slept, want)
 		}
+	}
+}
+
+// A session that ends leaves nothing running.
+func TestIMAPWatchSessionEnds(t *testing.T) {
+	endpoint, err := wire.ParseEndpoint("imap+plain://127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var looked atomic.Bool
+	now := func() time.Time {
+		time.Sleep(100 * time.Millisecond)
+		looked.Store(true)
+		return time.Now()
+	}
+	w := &imapWatching{call: &call{env: &env{now: now}}, target: &config.Target{Endpoint: endpoint}}
+	if err := w.session(t.Context()); err == nil || !looked.Load() {
+		t.Errorf("got %v, the clock was looked at: %v, want an error and true", err, looked.Load())
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -193,8 +194,10 @@ func (w *imapWatching) again(err error) bool {
 // session connects, catches up, and watches until something ends it.
 func (w *imapWatching) session(outer context.Context) error {
 	ctx, cancel := context.WithCancelCause(outer)
+	var looking sync.WaitGroup
+	looking.Go(func() { watchClock(ctx, clock{w.now, clockStep}, func() { cancel(errSuspended) }) })
+	defer looking.Wait()
 	defer cancel(nil)
-	go watchClock(ctx, clock{w.now, clockStep}, func() { cancel(errSuspended) })
 	err := w.watch(ctx, outer)
 	if errors.Is(context.Cause(ctx), errSuspended) {
 		return errSuspended
@@ -208,22 +211,23 @@ type clock struct {
 	step time.Duration
 }
 
-// watchClock calls slept when the clock on the wall has gone on and that of the process has not. It ends with ctx.
+// watchClock calls slept when the clock on the wall has gone on and the process has not: the computer has slept, or the
+// process was stopped. The connection may be dead then, of which a client that waits learns nothing. It ends with ctx.
 func watchClock(ctx context.Context, c clock, slept func()) {
 	tick := time.NewTicker(c.step)
 	defer tick.Stop()
-	for wall, own := c.now().Round(0), time.Now(); ; {
+	for wall := c.now().Round(0); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		wallNow, ownNow := c.now().Round(0), time.Now()
-		if wallNow.Sub(wall)-ownNow.Sub(own) > clockJump {
+		now := c.now().Round(0)
+		if now.Sub(wall) > c.step+clockJump {
 			slept()
 			return
 		}
-		wall, own = wallNow, ownNow
+		wall = now
 	}
 }
 

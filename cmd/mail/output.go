@@ -64,8 +64,8 @@ func appendEscaped(dst []byte, r rune, raw byte) []byte {
 // escapeText makes s safe for one line on a terminal or in a log: control characters, line ends and tabs among them,
 // and bytes that are not UTF-8 become visible escapes.
 func escapeText(s string) string {
-	clean := func(r rune) bool { return r == utf8.RuneError || unsafeRune(r) }
-	if strings.IndexFunc(s, clean) < 0 {
+	unclean := func(r rune) bool { return r == utf8.RuneError || unsafeRune(r) }
+	if printableASCII(s) || strings.IndexFunc(s, unclean) < 0 {
 		return s
 	}
 	dst := make([]byte, 0, len(s)+16)
@@ -79,6 +79,16 @@ func escapeText(s string) string {
 		i += size
 	}
 	return string(dst)
+}
+
+// printableASCII tells if s is ASCII without control characters, as most text is.
+func printableASCII[T string | []byte](s T) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] > 0x7e {
+			return false
+		}
+	}
+	return true
 }
 
 // escapeColumn makes s one column of a tab-separated line. A backslash is doubled, so that the escapes can be undone.
@@ -155,6 +165,7 @@ type lines struct {
 	w     *bufio.Writer
 	align bool // standard output is a terminal
 	rows  [][]string
+	texts jsonTexts
 }
 
 func newLines(w io.Writer, align bool) *lines {
@@ -163,14 +174,18 @@ func newLines(w io.Writer, align bool) *lines {
 
 // row writes one line of columns, separated by tabs; on a terminal they are aligned instead.
 func (l *lines) row(columns ...string) error {
+	if !l.align {
+		for i, c := range columns {
+			if i > 0 {
+				_ = l.w.WriteByte('\t') // the error of a bufio.Writer stays
+			}
+			_, _ = l.w.WriteString(escapeColumn(c))
+		}
+		return l.w.WriteByte('\n')
+	}
 	safe := make([]string, len(columns))
 	for i, c := range columns {
-		if safe[i] = escapeText(c); !l.align {
-			safe[i] = escapeColumn(c)
-		}
-	}
-	if !l.align {
-		return l.put(strings.Join(safe, "\t"))
+		safe[i] = escapeText(c)
 	}
 	if l.rows = append(l.rows, safe); len(l.rows) < maxAligned {
 		return nil
@@ -212,35 +227,52 @@ func (l *lines) flushRows() error {
 
 // json writes v as one line.
 func (l *lines) json(v any) error {
-	text, err := jsonText(v)
+	text, err := l.texts.line(v)
 	if err != nil {
 		return err
 	}
-	return l.put(text)
+	_, err = l.w.Write(text)
+	return err
 }
 
-// jsonText is v as JSON on one line. Characters that a terminal could take as a command are escaped: the value stays the
-// same.
+// jsonText is v as JSON on one line, without its end.
 func jsonText(v any) (string, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return "", err
+	var t jsonTexts
+	text, err := t.line(v)
+	return strings.TrimSuffix(string(text), "\n"), err
+}
+
+// jsonTexts makes JSON of one value after the other.
+type jsonTexts struct {
+	text bytes.Buffer
+	enc  *json.Encoder
+}
+
+// line is v as JSON on one line, with its end, valid until the next call. Characters that a terminal could take as a
+// command are escaped: the value stays the same.
+func (t *jsonTexts) line(v any) ([]byte, error) {
+	if t.enc == nil {
+		t.enc = json.NewEncoder(&t.text)
+		t.enc.SetEscapeHTML(false)
 	}
-	text := strings.TrimSuffix(b.String(), "\n")
-	if strings.IndexFunc(text, unsafeRune) < 0 {
-		return text, nil
+	t.text.Reset()
+	if err := t.enc.Encode(v); err != nil {
+		return nil, err
 	}
-	var out strings.Builder
-	for _, r := range text {
+	line := t.text.Bytes()
+	end := len(line) - 1
+	if printableASCII(line[:end]) || bytes.IndexFunc(line[:end], unsafeRune) < 0 {
+		return line, nil
+	}
+	var out []byte
+	for _, r := range string(line[:end]) {
 		if unsafeRune(r) {
-			fmt.Fprintf(&out, `\u%04x`, r)
+			out = fmt.Appendf(out, `\u%04x`, r)
 		} else {
-			out.WriteRune(r)
+			out = utf8.AppendRune(out, r)
 		}
 	}
-	return out.String(), nil
+	return append(out, '\n'), nil
 }
 
 // flush writes everything out; a stream of events calls it after each.

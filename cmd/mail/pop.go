@@ -36,9 +36,18 @@ func (c *call) dialPOP(ctx context.Context) (*pop3.Client, *config.Target, error
 	if err != nil {
 		return nil, nil, err
 	}
-	client, err := pop3.Dial(ctx, t.Endpoint, &pop3.Options{Wire: &t.Wire, MaxMessage: c.maxMessage})
+	client, err := c.loginPOP(ctx, t)
 	if err != nil {
 		return nil, nil, c.label(t, err)
+	}
+	return client, t, nil
+}
+
+// loginPOP connects and logs in.
+func (c *call) loginPOP(ctx context.Context, t *config.Target) (*pop3.Client, error) {
+	client, err := pop3.Dial(ctx, t.Endpoint, &pop3.Options{Wire: &t.Wire, MaxMessage: c.maxMessage})
+	if err != nil {
+		return nil, err
 	}
 	err = asTheyAre(ctx, client)
 	if err == nil {
@@ -46,9 +55,9 @@ func (c *call) dialPOP(ctx context.Context) (*pop3.Client, *config.Target, error
 	}
 	if err != nil {
 		_ = client.Close()
-		return nil, nil, c.label(t, err)
+		return nil, err
 	}
-	return client, t, nil
+	return client, nil
 }
 
 // asTheyAre asks a server that would change messages with UTF-8 in their headers not to (RFC 6856). Its refusal is

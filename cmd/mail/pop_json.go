@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/mail-toolkit/mail/pkg/message"
 	"github.com/mail-toolkit/mail/pkg/pop3"
@@ -109,7 +110,12 @@ func (s popSummary) fill(o *popObject) {
 }
 
 // valid makes s fit for JSON.
-func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+func valid(s string) string {
+	if utf8.ValidString(s) { // looks at many octets at a time
+		return s
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
 
 func (m popMessage) pair() string {
 	return strconv.Itoa(m.number) + " " + strconv.FormatInt(m.size, 10)

@@ -16,6 +16,7 @@ type progress struct {
 	w     io.Writer
 	what  string
 	total int64 // octets; -1: not known
+	count int   // messages; 0: not known
 	begun time.Time
 
 	mu       sync.Mutex
@@ -39,13 +40,23 @@ func (c *call) newProgress(what string, total int64) *progress {
 	return &progress{w: c.env.progress, what: what, total: total, begun: time.Now()}
 }
 
+// expect tells how much there will be, now that more is known. Nothing known is 0.
+func (p *progress) expect(octets int64, messages int) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.total, p.count = octets, messages
+}
+
 // add counts octets that went through.
-func (p *progress) add(n int) { p.count(int64(n), 0) }
+func (p *progress) add(n int) { p.went(int64(n), 0) }
 
 // message counts a message that is settled.
-func (p *progress) message() { p.count(0, 1) }
+func (p *progress) message() { p.went(0, 1) }
 
-func (p *progress) count(octets int64, messages int) {
+func (p *progress) went(octets int64, messages int) {
 	if p == nil {
 		return
 	}
@@ -62,19 +73,32 @@ func (p *progress) count(octets int64, messages int) {
 // line is what is shown after a time.
 func (p *progress) line(took time.Duration) string {
 	words := []string{p.what}
-	if p.messages > 1 {
+	switch {
+	case p.count > 1:
+		words = append(words, fmt.Sprintf("%d of %d messages", p.messages, max(p.count, p.messages)))
+	case p.messages > 1:
 		words = append(words, fmt.Sprintf("%d messages", p.messages))
 	}
 	rate := float64(p.octets) / took.Seconds()
 	words = append(words, humanize.Bytes(uint64(p.octets)), humanize.Bytes(uint64(rate))+"/s")
-	if p.total > 0 && rate > 0 {
-		part := min(float64(p.octets)/float64(p.total), 1)
+	if part := p.part(); part > 0 {
 		full := int(part * progressWidth)
-		left := time.Duration(float64(p.total-p.octets) / rate * float64(time.Second))
+		left := time.Duration(float64(took) * (1 - part) / part)
 		words = append(words, fmt.Sprintf("[%s%s] %d %%", strings.Repeat("=", full), strings.Repeat(" ", progressWidth-full), int(part*100)),
 			max(left, 0).Round(time.Second).String()+" left")
 	}
 	return strings.Join(words, "  ")
+}
+
+// part is how much is done, between 0 and 1; 0 also when that is not known.
+func (p *progress) part() float64 {
+	switch {
+	case p.total > 0:
+		return min(float64(p.octets)/float64(p.total), 1)
+	case p.count > 0:
+		return min(float64(p.messages)/float64(p.count), 1)
+	}
+	return 0
 }
 
 // clear takes the bar away, because words are coming; the next count brings it back.

@@ -38,6 +38,14 @@ func TestProgress(t *testing.T) {
 		if out.String() != "\r\x1b[K" {
 			t.Errorf("cleared: %q, want the line emptied once", &out)
 		}
+		out.Reset()
+		q := c.newProgress("storing", -1)
+		time.Sleep(2 * time.Second)
+		q.expect(0, 4)
+		q.message()
+		if want := "\rstoring  1 of 4 messages  0 B  0 B/s  [=====               ] 25 %  6s left\x1b[K"; out.String() != want {
+			t.Errorf("by messages: %q, want %q", &out, want)
+		}
 		for _, quiet := range []*call{{env: e, quiet: true}, {env: e, json: true}, {env: e, verbose: 1}, {env: &env{}}} {
 			if p := quiet.newProgress("x", 1); p != nil {
 				t.Errorf("%+v: a bar, want none", quiet)

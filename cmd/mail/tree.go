@@ -9,6 +9,7 @@ func (e *env) commands() []*cli.Command {
 		e.popCommand(),
 		e.imapCommand(),
 		e.mimeCommand(),
+		e.backupCommand(),
 		e.boxCommand(),
 		e.serveCommand(),
 		e.accountCommand(),

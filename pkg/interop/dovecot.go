@@ -27,6 +27,7 @@ type DovecotServer struct {
 	CAFile string         // PEM file of the authority
 	CA     *x509.CertPool // the same
 	Log    string         // log file
+	Master User           // may act as any other (SASL authorization identity), and has no mailbox
 
 	dir   string
 	owner owner // of mailboxes
@@ -182,6 +183,10 @@ func (d *DovecotServer) prepare(t testing.TB) error {
 	if err := os.Chown(filepath.Join(d.dir, "mail"), d.owner.uid, d.owner.gid); err != nil {
 		return err
 	}
+	d.Master = User{Name: "master", Password: "pass word-master"}
+	if err := os.WriteFile(filepath.Join(d.dir, "masters"), []byte(d.Master.Name+":{PLAIN}"+d.Master.Password+"\n"), 0o644); err != nil {
+		return err
+	}
 	ca := wiretest.CA(t)
 	d.CA, d.CAFile = ca.Pool, filepath.Join(d.dir, "ca.pem")
 	if err := writeTLS(d.dir, ca); err != nil {
@@ -236,6 +241,12 @@ first_valid_uid = 1
 first_valid_gid = 1
 mail_fsync = never
 mail_max_userip_connections = 200
+passdb {
+  driver = passwd-file
+  args = $DIR/masters
+  master = yes
+  result_success = continue
+}
 passdb {
   driver = passwd-file
   # A file for each user: one file for all is not read again within a second.
