@@ -2,8 +2,10 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mail-toolkit/mail/pkg/imap"
 )
@@ -46,8 +48,13 @@ func (r *Repo) CompareServer(ctx context.Context, dial func(context.Context) (*i
 		return nil, err
 	}
 	v := newServerView(x, list, mailboxes)
-	if err := c.VisitAll(ctx, slices.Values(v.visits), v); err != nil {
-		return nil, err
+	for tries := 1; len(v.visits) > 0; tries++ {
+		if err := c.VisitAll(ctx, slices.Values(v.visits), v); err != nil {
+			return nil, err
+		}
+		if err := sleep(ctx, v.again(tries)); err != nil {
+			return nil, err
+		}
 	}
 	slices.SortFunc(v.found, func(a, b Difference) int { return strings.Compare(a.Mailbox, b.Mailbox) })
 	return v.found, damage
@@ -56,7 +63,8 @@ func (r *Repo) CompareServer(ctx context.Context, dial func(context.Context) (*i
 // serverView is one CompareServer.
 type serverView struct {
 	visits []imap.Visit
-	found  []Difference // those of the visits first
+	at     []int // where the differences of the visits are in found
+	found  []Difference
 }
 
 var _ imap.VisitHandler = (*serverView)(nil)
@@ -83,7 +91,7 @@ func newServerView(x *index, list []imap.Mailbox, mailboxes []string) *serverVie
 			visit.Flags = func(uid imap.UID) ([]imap.Flag, bool) { return x.flags(n, uint32(uid)) }
 			d.Stored = info.Count
 		}
-		v.visits, v.found = append(v.visits, visit), append(v.found, d)
+		v.visits, v.at, v.found = append(v.visits, visit), append(v.at, len(v.found)), append(v.found, d)
 	}
 	for name, n := range stored {
 		info, _ := x.info(n)
@@ -94,9 +102,27 @@ func newServerView(x *index, list []imap.Mailbox, mailboxes []string) *serverVie
 	return v
 }
 
+// again leaves the visits that the server had no time for, and returns how long to
+// wait before they are made again.
+func (v *serverView) again(tries int) (wait time.Duration) {
+	visits, at := v.visits, v.at
+	v.visits, v.at = nil, nil
+	for i, n := range at {
+		d := &v.found[n]
+		var refused *imap.Error
+		if !errors.As(d.Err, &refused) || !refused.Temporary() || refused.RetryAfter() > defaultMaxWait || tries >= maxTries {
+			continue
+		}
+		wait = max(wait, refused.RetryAfter(), pauses[tries+1])
+		d.Err, d.Flags = nil, 0
+		v.visits, v.at = append(v.visits, visits[i]), append(v.at, n)
+	}
+	return wait
+}
+
 // Opened implements imap.VisitHandler.
 func (v *serverView) Opened(i int, s *imap.SelectData) error {
-	v.found[i].Server = int(s.Exists)
+	v.found[v.at[i]].Server = int(s.Exists)
 	return nil
 }
 
@@ -105,13 +131,13 @@ func (v *serverView) Message(int, *imap.Message) error { return nil }
 
 // Changed implements imap.VisitHandler.
 func (v *serverView) Changed(i int, _ imap.FlagChange) error {
-	v.found[i].Flags++
+	v.found[v.at[i]].Flags++
 	return nil
 }
 
 // Done implements imap.VisitHandler.
 func (v *serverView) Done(i int, ch *imap.Changes, err error) error {
-	d := &v.found[i]
+	d := &v.found[v.at[i]]
 	d.Err = err
 	if ch == nil {
 		return nil

@@ -70,3 +70,23 @@ func TestCompareServer(t *testing.T) {
 		})
 	}
 }
+
+// TestCompareServer_Busy asks again what the server had no time for.
+func TestCompareServer_Busy(t *testing.T) {
+	g := newRig(t, "", "on IMAP UID FETCH *FLAGS* 1 of 2: reply NO [UNAVAILABLE] later")
+	for i := range 3 {
+		g.put("INBOX", text(i, 100))
+	}
+	g.must(RunOptions{})
+	repo, err := Open(g.dir, OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer repo.Close()
+	for range 3 {
+		list, err := repo.CompareServer(t.Context(), g.dial, []string{"INBOX"})
+		if err != nil || len(list) != 1 || !list[0].Same() {
+			t.Errorf("got %+v, %v, want the same", list, err)
+		}
+	}
+}

@@ -192,7 +192,7 @@ func (a account) put(t testing.TB, c *imap.Client, box, text string, o *imap.App
 	patiently(t, func() error {
 		_, err := c.Append(t.Context(), box, int64(len(text)), strings.NewReader(text), o)
 		var refused *imap.Error
-		if errors.As(err, &refused) && box != "INBOX" && refused.RetryAfter() == 0 && c.Create(t.Context(), box) == nil {
+		if errors.As(err, &refused) && box != "INBOX" && !refused.Temporary() && c.Create(t.Context(), box) == nil {
 			_, err = c.Append(t.Context(), box, int64(len(text)), strings.NewReader(text), o)
 		}
 		return err
@@ -208,10 +208,10 @@ func patiently(t testing.TB, do func() error) {
 			return
 		}
 		var refused *imap.Error
-		if !errors.As(err, &refused) || refused.RetryAfter() == 0 {
+		if !errors.As(err, &refused) || !refused.Temporary() {
 			break
 		}
-		time.Sleep(refused.RetryAfter())
+		time.Sleep(max(refused.RetryAfter(), 10*time.Millisecond))
 	}
 	t.Fatal(err)
 }
