@@ -73,7 +73,7 @@ func TestCompareServer(t *testing.T) {
 
 // TestCompareServer_Busy asks again what the server had no time for.
 func TestCompareServer_Busy(t *testing.T) {
-	g := newRig(t, "", "on IMAP UID FETCH *FLAGS* 1 of 2: reply NO [UNAVAILABLE] later")
+	g := newRig(t, "", "on IMAP UID FETCH *FLAGS* 1 of 2: reply NO Request is throttled. Suggested Backoff Time: 5 milliseconds")
 	for i := range 3 {
 		g.put("INBOX", text(i, 100))
 	}
