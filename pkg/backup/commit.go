@@ -252,8 +252,7 @@ func (c *committer) dedupe(it *item, here map[store.Digest]string) error {
 			return err
 		}
 		if stored {
-			same, err = c.r.locate(m)
-			ok = err == nil // else it was removed by hand, and is stored anew
+			same, ok = c.r.intact(m)
 		}
 	}
 	if !ok {
@@ -264,6 +263,17 @@ func (c *committer) dedupe(it *item, here map[store.Digest]string) error {
 	err := c.tree.Discard(it.staged)
 	it.staged, it.link = nil, same
 	return err
+}
+
+// intact finds the file of a message, if it is there and still what it was. Otherwise
+// what has just come is better.
+func (r *Repo) intact(m *Message) (string, bool) {
+	file, err := r.locate(m)
+	if err != nil {
+		return "", false
+	}
+	digest, _, err := r.digestOf(file)
+	return file, err == nil && digest == m.Digest
 }
 
 // release gives back the room of a staged message.

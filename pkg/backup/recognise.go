@@ -163,9 +163,9 @@ func (f *fetching) recognise(b *boxRun, m *imap.Message) (it item, ok bool, err 
 	if err != nil || !ok {
 		return item{}, false, err
 	}
-	file, err := f.r.locate(old)
-	if err != nil {
-		return item{}, false, nil // removed by hand: it is fetched again
+	file, ok := f.r.intact(old)
+	if !ok {
+		return item{}, false, nil // removed by hand, or damaged: it is fetched again
 	}
 	return f.sameAs(b, msg, old, file), true, nil
 }
@@ -218,8 +218,8 @@ func (f *fetching) header(j *job, m *imap.Message) error {
 		if used || old.Size != m.Size || unixOf(old) != unixOf(msg) {
 			continue
 		}
-		file, err := f.r.locate(old)
-		if err != nil || !f.r.beginsWith(old, file, head) {
+		file, ok := f.r.intact(old)
+		if !ok || !f.r.beginsWith(old, file, head) {
 			continue
 		}
 		j.given.Add(m.UID)

@@ -517,3 +517,50 @@ func TestRun_ManyMailboxes(t *testing.T) {
 		t.Errorf("got %d connections, want 4 at most", r.dials.Load())
 	}
 }
+
+// TestR10_NoLinkToDamage stores a message that comes again as it came, when the file
+// that it could be a link of is not what it was.
+func TestR10_NoLinkToDamage(t *testing.T) {
+	t.Run("found by its octets", func(t *testing.T) { checkNoLinkToDamage(t, "OBJECTID") })
+	t.Run("found by its id", func(t *testing.T) { checkNoLinkToDamage(t) })
+}
+
+func checkNoLinkToDamage(t *testing.T, without ...string) {
+	t.Helper()
+	r := newRig(t, "", "", without...)
+	r.put("INBOX", text(1, 100))
+	r.must(RunOptions{})
+	files, err := filepath.Glob(filepath.Join(r.dir, "INBOX", "cur", "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("got files %q, %v, want one", files, err)
+	}
+	octets, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	octets[len(octets)/2] ^= 1
+	if err := os.WriteFile(files[0], octets, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.account.Copy(t.Context(), r.box("INBOX"), []uint32{1}, r.box("Work")); err != nil {
+		t.Fatal(err)
+	}
+	if rec := r.must(RunOptions{}); rec.Bytes == 0 {
+		t.Errorf("got %+v, want the message fetched", rec)
+	}
+	repo, err := Open(r.dir, OpenOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer repo.Close()
+	var got []string
+	for p, err := range repo.Verify(t.Context(), VerifyOptions{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, p.Mailbox)
+	}
+	if !slices.Equal(got, []string{"INBOX"}) {
+		t.Errorf("got damage in %q, want it in INBOX only", got)
+	}
+}
