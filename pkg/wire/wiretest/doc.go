@@ -27,6 +27,7 @@
 // Sending:
 //
 //	S: text         sends text and CRLF, in one write
+//	S? text         the same, but the client may close instead
 //	S> "raw"        sends exactly the bytes of the Go string literal, in one write
 //	SEND name       sends the bytes of a variable (see Var), in one write
 //	SPLIT n         following sends go out n bytes a write; 0 ends this

@@ -72,6 +72,9 @@ func (s *session) run(steps []step) error {
 			return &deviation{st, err.Error()}
 		}
 		s.note("  " + st.text)
+		if s.closed && strings.HasSuffix(st.verb, "?") {
+			break
+		}
 	}
 	if s.closed {
 		return nil
@@ -88,7 +91,7 @@ func (s *session) deadline(d time.Duration) { _ = s.raw.SetDeadline(time.Now().A
 // step plays one step.
 func (s *session) step(st step) error {
 	switch st.verb {
-	case "S:", "S>", "SEND", "FLOOD", "SPLIT":
+	case "S:", "S?", "S>", "SEND", "FLOOD", "SPLIT":
 		return s.sendStep(st)
 	case "C:":
 		return s.expectLine(st, false)
@@ -123,12 +126,16 @@ func (s *session) step(st step) error {
 // sendStep plays the steps that send.
 func (s *session) sendStep(st step) error {
 	switch st.verb {
-	case "S:":
+	case "S:", "S?":
 		text, err := expand(st.pieces, s.vars)
 		if err != nil {
 			return err
 		}
-		return s.send([]byte(text + "\r\n"))
+		err = s.send([]byte(text + "\r\n"))
+		if err != nil && st.verb == "S?" {
+			s.closed, err = true, flooded(err)
+		}
+		return err
 	case "S>":
 		return s.send(st.raw)
 	case "SEND":
@@ -177,7 +184,7 @@ func (s *session) send(p []byte) error {
 // expectLine reads one line and compares it.
 func (s *session) expectLine(st step, optional bool) error {
 	line, err := s.readLine()
-	if err == io.EOF && optional {
+	if optional && (err == io.EOF || errors.Is(err, syscall.ECONNRESET)) { // reset: it had not read everything
 		s.closed = true // nothing can follow
 		return nil
 	}
