@@ -643,7 +643,7 @@ func (c *turns) Read(p []byte) (int, error) {
 }
 
 // TestRoundTrips_VisitAll counts what it costs to fetch from many mailboxes, and to find nothing new in them, whatever
-// the server offers: one round trip behind the login.
+// the server offers: one round trip behind the login, and a few at most where what comes early lets it speak again.
 func TestRoundTrips_VisitAll(t *testing.T) {
 	const boxes, messages = 75, 10
 	for _, without := range []string{"", "QRESYNC", "CONDSTORE"} {
@@ -671,8 +671,8 @@ func TestRoundTrips_VisitAll(t *testing.T) {
 				if err := c.VisitAll(within(t), slices.Values(list), v); err != nil {
 					t.Fatal(err)
 				}
-				if conn.n != 1 {
-					t.Errorf("%d new in each: got %d round trips, want 1", news, conn.n)
+				if conn.n > 4 {
+					t.Errorf("%d new in each: got %d round trips, want 4 at most", news, conn.n)
 				}
 				for i := range list {
 					if len(v.body[i]) != news || v.errs[i] != nil || v.done[i].State.Known.Count() != messages {
