@@ -89,14 +89,20 @@ func (b *fetchBox) texts(t *testing.T) []string {
 	return texts
 }
 
-// fetchFrom runs `mail pop fetch` against the server at addr.
+// fetchFrom runs `mail pop fetch` against the server at addr, again while that has not seen the end of the session before.
 func fetchFrom(addr string, words ...string) (code int, stdout, stderr string) {
-	e, out, errs := testEnv("")
-	e.tree = func(e *env) []*cli.Command { return []*cli.Command{e.popCommand()} }
-	e.getenv = func(name string) string { return map[string]string{"MAIL_PASSWORD": "s3kret"}[name] }
 	words = append([]string{"mail", "pop", "fetch", "--server", "pop3+plain://alice@" + addr}, words...)
-	code = run(context.Background(), e, words)
-	return code, out.String(), errs.String()
+	for range 200 {
+		e, out, errs := testEnv("")
+		e.tree = func(e *env) []*cli.Command { return []*cli.Command{e.popCommand()} }
+		e.getenv = func(name string) string { return map[string]string{"MAIL_PASSWORD": "s3kret"}[name] }
+		code = run(context.Background(), e, words)
+		if stdout, stderr = out.String(), errs.String(); code != 75 || !strings.Contains(stderr, "IN-USE") {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return code, stdout, stderr
 }
 
 // cutRelay passes one connection on to a server, until so many octets of one side have passed.

@@ -593,8 +593,8 @@ func TestS10_SlowLoris(t *testing.T) {
 		every time.Duration // passes with each look at the clock
 		fails bool
 	}{{0, time.Minute, true}, {0, time.Second, false}, {-1, time.Hour, false}, {1, time.Minute, false}} {
-		c, err := dial(t, "S: * PREAUTH [CAPABILITY IMAP4rev1] hi"+inbox+"C: $a UID FETCH 1 (UID BODY.PEEK[])\nS> \"* 1 FETCH (UID 1 BODY[] {40}\\r\\n\"\nSPLIT 1\nS? "+
-			strings.Repeat("x", 38)+"\nSPLIT 0\nS? )\nS? $a OK done\nC? * LOGOUT", wire.Cleartext, &Options{MinRate: tt.rate})
+		c, err := dial(t, "S: * PREAUTH [CAPABILITY IMAP4rev1] hi"+inbox+"C: $a UID FETCH 1 (UID BODY.PEEK[])\nS> \"* 1 FETCH (UID 1 BODY[] {40}\\r\\n\"\nSPLIT 1\nS: "+
+			strings.Repeat("x", 38)+"\nSPLIT 0\nS: )\nS: $a OK done\nC? * LOGOUT", wire.Cleartext, &Options{MinRate: tt.rate})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,6 @@
 // Sending:
 //
 //	S: text         sends text and CRLF, in one write
-//	S? text         the same, but the client may close instead
 //	S> "raw"        sends exactly the bytes of the Go string literal, in one write
 //	SEND name       sends the bytes of a variable (see Var), in one write
 //	SPLIT n         following sends go out n bytes a write; 0 ends this
@@ -60,7 +59,8 @@
 //	                tls-min 1.2, tls-max 1.3, timeout 2s, implicit-tls, repeat
 //
 // At the end of a script that does not close by itself the client must close: EOF is
-// implied. Connections are given their scripts in the order in which they are
+// implied. It may close before it has read everything, unless it has to send
+// something more. Connections are given their scripts in the order in which they are
 // accepted and may overlap; one connection too few or too many fails the test.
 //
 // # Patterns and variables

@@ -52,9 +52,9 @@ func parse(script string, o *options) ([][]step, error) {
 
 // parseStep reads one line without its indentation.
 func parseStep(line string) (step, error) {
-	for _, verb := range []string{"S:", "S?", "C:", "C?"} {
+	for _, verb := range []string{"S:", "C:", "C?"} {
 		if text, ok := strings.CutPrefix(line, verb); ok {
-			pieces, err := parseTemplate(strings.TrimPrefix(text, " "), verb[0] == 'C')
+			pieces, err := parseTemplate(strings.TrimPrefix(text, " "), verb != "S:")
 			return step{verb: verb, pieces: pieces}, err
 		}
 	}
