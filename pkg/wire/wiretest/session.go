@@ -406,9 +406,13 @@ func (s *session) closeStep(verb string) error {
 	s.closed = true
 	switch verb {
 	case "CLOSE":
+		_ = s.halfClose()
 		s.drain()
 		_ = s.conn.Close()
 	case "CUT":
+		if tcp, ok := s.raw.(*net.TCPConn); ok {
+			_ = tcp.CloseWrite()
+		}
 		s.drain()
 		_ = s.raw.Close()
 	case "RESET":
@@ -437,10 +441,15 @@ func (s *session) halfClose() error {
 	return tcp.CloseWrite()
 }
 
-// drain takes in what has already come: closing a socket with unread bytes would
-// reset it, and the client could lose what it was sent before.
+// drain takes in what the client sends until it closes too, for a while: closing a
+// socket with unread bytes would reset it, and the client could lose what it was
+// sent before.
 func (s *session) drain() {
-	_ = s.raw.SetReadDeadline(time.Now().Add(2 * time.Millisecond))
+	patience := time.Second
+	if _, ok := s.raw.(*net.TCPConn); !ok {
+		patience = 2 * time.Millisecond // the client has not been told the end yet
+	}
+	_ = s.raw.SetReadDeadline(time.Now().Add(patience))
 	_, _ = io.Copy(io.Discard, io.LimitReader(s.raw, 16<<20))
 	s.deadline(s.opts.timeout)
 }
