@@ -153,7 +153,7 @@ func TestS11_RefusedInTheMiddleOfTheText(t *testing.T) {
 // TestS11_SendAllRefusedInTheMiddle has the third of five messages refused in the middle of its text by a server that
 // hangs up then: what became of the two before it is known, and the one after it is certainly not sent.
 func TestS11_SendAllRefusedInTheMiddle(t *testing.T) {
-	s := &impatient{keywords: []string{"PIPELINING", "CHUNKING"}, swallow: 300 << 10, last: inTurn(say("552 5.3.4 too big"), halfClose, pause)}
+	s := &impatient{keywords: []string{"PIPELINING", "CHUNKING"}, swallow: 300 << 10, last: inTurn(say("552 5.3.4 too big"), halfClose, readOn)}
 	c := dialImpatient(t, s)
 	var got strings.Builder
 	taken := 0
