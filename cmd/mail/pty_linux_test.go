@@ -108,7 +108,7 @@ func (s *interactive) types(keys string, texts ...string) {
 	if _, err := io.WriteString(s.control, keys); err != nil {
 		s.t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		s.mu.Lock()
 		rest, found := s.out.String(), true
 		for _, text := range texts {

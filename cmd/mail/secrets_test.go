@@ -257,7 +257,7 @@ func serveLeaky(t *testing.T, s *leaky, cert tls.Certificate) (addr string, stop
 			return
 		}
 		defer nc.Close()
-		_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = nc.SetDeadline(time.Now().Add(60 * time.Second))
 		s.r, s.w = bufio.NewReader(nc), nc
 		s.session()
 	})

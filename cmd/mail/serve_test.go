@@ -81,7 +81,7 @@ func TestServeOnce(t *testing.T) {
 	if got := cmd.ProcessState.ExitCode(); got != 0 || stderr.String() != "" || !strings.HasSuffix(string(said), "+OK bye\r\n") {
 		t.Errorf("got %d, %q, and %q from the server", got, stderr, said)
 	}
-	if d := time.Since(began); d > 10*time.Second {
+	if d := time.Since(began); d > 60*time.Second {
 		t.Errorf("it went on for %v after its only client", d)
 	}
 }

@@ -927,7 +927,7 @@ func TestS2_SetsInAnyOrder(t *testing.T) {
 
 // outcome plays text to a client and writes down what it made of it.
 func outcome(text string, chunk int) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	var b strings.Builder
 	peer := &cutPeer{rest: []byte(text), chunk: chunk}

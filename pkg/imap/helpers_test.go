@@ -28,7 +28,7 @@ func alice() *auth.Credentials {
 // within is a context that ends before the scripted peer's time-out.
 func within(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }

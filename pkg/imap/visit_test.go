@@ -932,7 +932,7 @@ const visitReplies = "* PREAUTH [CAPABILITY IMAP4rev1 ENABLE CONDSTORE QRESYNC E
 
 // playVisits visits three mailboxes of a server that says what it says, whatever it is asked.
 func playVisits(t *testing.T, replies string, chunk int) (*bookkeeper, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	list := []Visit{{Mailbox: "a", Known: know(t, 7, 5, "1:3")}, {Mailbox: "b"}, {Mailbox: "c", Set: uids(t, "4:5")}}
 	for i := range list {

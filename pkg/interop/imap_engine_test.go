@@ -210,7 +210,7 @@ func TestIMAP_Watch(t *testing.T) {
 				func() error { _, err := other.Expunge(limit(t)); return err },
 			}
 			known := set(t, "2:3,99")
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 			defer cancel()
 			var got []string
 			err := c.Watch(ctx, &imap.WatchOptions{Known: &known, Poll: 50 * time.Millisecond}, func(e imap.Event) error {

@@ -128,7 +128,7 @@ func TestServeFetchmailIdle(t *testing.T) {
 	want := letters()
 	for n, text := range want {
 		m.put("INBOX", text)
-		for end := time.Now().Add(20 * time.Second); len(m.files("got/*")) <= n && time.Now().Before(end); {
+		for end := time.Now().Add(60 * time.Second); len(m.files("got/*")) <= n && time.Now().Before(end); {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}

@@ -425,7 +425,7 @@ func (r *killRig) popStep(ctx context.Context, c *pop3.Client) error {
 
 // work lets all clients work until the server is killed.
 func (r *killRig) work() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	var all sync.WaitGroup
 	for name, client := range map[string]func(context.Context, string, bool) error{

@@ -27,7 +27,7 @@ func dialRaw(t *testing.T, addr string, cfg *tls.Config) *raw {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(60 * time.Second))
 	if cfg != nil {
 		c = tls.Client(c, cfg)
 	}
@@ -177,7 +177,7 @@ func TestDelivery(t *testing.T) {
 	r.ask("RCPT TO:<"+u.Address+">", "250 ")
 	r.ask("DATA", "354 ")
 	r.ask("Subject: delivered\r\nBcc: kept@example.org\r\n\r\nhello\r\n.", "250 ")
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		b := dialRaw(t, d.POP3, nil)
 		b.ask("", "+OK")
 		b.ask("USER "+u.Name, "+OK")

@@ -27,7 +27,7 @@ func note(subject string) string {
 // inbox waits until the user has n messages and returns them.
 func inbox(t *testing.T, d *DovecotServer, u User, n int) [][]byte {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		c := dialPOP3(t, endpoint(t, wire.POP3, d.POP3, wire.Cleartext), pop3.Options{}, nil)
 		if err := c.Auth(limit(t), credentials(u, "")); err != nil {
 			t.Fatal(err)

@@ -122,7 +122,7 @@ func checkCut(t *testing.T, b *box, c cut, o *Options) bool {
 	t.Helper()
 	b.fill(t, cutMessages)
 	r, addr := startRelay(t, b.Addr("pop3"), c)
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	fetched, err := session(ctx, endpointOf(t, addr, wire.Cleartext), o)
 	close(r.over)

@@ -39,7 +39,7 @@ func endpointOf(t testing.TB, addr string, sec wire.Security) wire.Endpoint {
 // within is a context that ends before the scripted peer's time-out.
 func within(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -136,7 +136,7 @@ func (r *rig) run(o Options) (events []string, err error) {
 		}
 	}()
 	defer func() { _ = l.Close(); <-served }()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	port := l.Addr().(*net.TCPAddr).Port
 	client, err := pop3.Dial(ctx, wire.Endpoint{Protocol: wire.POP3, Host: "127.0.0.1", Port: port, Security: wire.Cleartext}, nil)

@@ -253,7 +253,7 @@ func FuzzIMAPCommands(f *testing.F) {
 			t.Fatal(err)
 		}
 		go func() {
-			_ = client.SetDeadline(time.Now().Add(10 * time.Second))
+			_ = client.SetDeadline(time.Now().Add(60 * time.Second))
 			go func() { _, _ = io.Copy(io.Discard, client) }()
 			_, _ = io.WriteString(client, "0 SELECT INBOX\r\n")
 			_, _ = client.Write(data)

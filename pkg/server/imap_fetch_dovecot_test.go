@@ -29,7 +29,7 @@ type rawIMAP struct {
 
 func dialRaw(t *testing.T, addr, user, password string) *rawIMAP {
 	t.Helper()
-	nc, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	nc, err := net.DialTimeout("tcp", addr, 60*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 // askDovecot sends commands and gives what stands behind "* WORD " in the answer to each.
 func askDovecot(t *testing.T, addr string, u interop.User, commands []string) []string {
 	t.Helper()
-	nc, err := net.DialTimeout("tcp", addr, 10*time.Second)
+	nc, err := net.DialTimeout("tcp", addr, 60*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func TestIMAPIdleEnds(t *testing.T) {
 	srv := imapServer(t, Options{}, plainMessage)
 	c := talk(t, srv).login().selectInbox()
 	c.play("C: 1 IDLE\nS: + idling")
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	if err := srv.Shutdown(ctx); err != nil {
 		t.Errorf("shutdown: got %v, want nil", err)

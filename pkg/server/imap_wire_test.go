@@ -74,7 +74,7 @@ func talk(t testing.TB, srv *Server) *talker {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(60 * time.Second))
 	c := &talker{t: t, nc: nc, r: bufio.NewReader(nc)}
 	c.play("S: [*] OK *")
 	return c

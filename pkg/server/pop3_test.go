@@ -110,7 +110,7 @@ func dialPOP(t testing.TB, srv *Server) *popPeer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(60 * time.Second))
 	t.Cleanup(func() { _ = nc.Close() })
 	return &popPeer{t, nc, bufio.NewReader(nc)}
 }
@@ -718,7 +718,7 @@ func FuzzPOP3Command(f *testing.F) {
 			all = "USER alice\r\nPASS sesame\r\n" + all
 		}
 		go func() { _, _ = io.WriteString(b, all) }()
-		_ = b.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = b.SetDeadline(time.Now().Add(60 * time.Second))
 		out, err := io.ReadAll(b)
 		_ = b.Close()
 		if e := <-done; err != nil || e != nil || !bytes.HasSuffix(out, []byte("+OK bye\r\n")) {

@@ -39,7 +39,7 @@ func dialTLS(t testing.TB, srv *Server, listener string) *corePeer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = nc.Close() })
-	_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(60 * time.Second))
 	return &corePeer{t, nc, bufio.NewReader(nc)}
 }
 
@@ -51,7 +51,7 @@ func loginBy(t testing.TB, srv *Server, listener string, cr *auth.Credentials) e
 		t.Fatal(err)
 	}
 	number, _ := strconv.Atoi(port)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	ep := wire.Endpoint{Host: host, Port: number}
 	cfg := &wire.Config{RootCAs: srv.roots(t)}

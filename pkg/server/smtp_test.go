@@ -424,7 +424,7 @@ func TestRefusalArrives(t *testing.T) {
 	}
 	defer func() { _ = nc.Close() }()
 	p := &corePeer{t, nc, bufio.NewReader(nc)}
-	_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(60 * time.Second))
 	p.talk(srv, stepHelo+stepMail+stepRcpt+stepData)
 	p.send("a\nb\r\n" + strings.Repeat("x", 300_000))
 	p.talk(srv, "S: 554 5.6.0 CR or LF that stands alone in the text\nEOF")
@@ -555,7 +555,7 @@ func TestRequireLogin(t *testing.T) {
 	if _, err := io.WriteString(nc, text); err != nil {
 		t.Fatal(err)
 	}
-	_ = nc.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = nc.SetReadDeadline(time.Now().Add(60 * time.Second))
 	got, err := io.ReadAll(nc)
 	want := "250 HELP\r\n535 5.7.8 authentication failed\r\n235 2.7.0 logged in\r\n503 5.5.1 not now\r\n250 2.1.0 sender accepted\r\n221 2.0.0 goodbye\r\n"
 	if err != nil || !strings.HasSuffix(string(got), want) {

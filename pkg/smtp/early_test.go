@@ -37,7 +37,7 @@ func (s *impatient) serve(t *testing.T) string {
 		if err != nil {
 			return
 		}
-		_ = nc.SetDeadline(time.Now().Add(15 * time.Second))
+		_ = nc.SetDeadline(time.Now().Add(60 * time.Second))
 		s.play(nc)
 	}()
 	t.Cleanup(func() { _ = l.Close(); <-ended })

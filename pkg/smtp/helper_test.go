@@ -47,7 +47,7 @@ func endpoint(t testing.TB, addr string, s wire.Security) wire.Endpoint {
 
 func bg(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -141,7 +141,7 @@ func serveOn(t testing.TB, l net.Listener, make func() *server) {
 // converse lets s have what comes over nc, and nc what s says.
 func converse(nc net.Conn, s *server) {
 	defer func() { _ = nc.Close() }()
-	_ = nc.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(60 * time.Second))
 	buf := make([]byte, 64<<10)
 	for {
 		if _, err := s.out.WriteTo(nc); err != nil {

@@ -16,7 +16,7 @@ import (
 func session(t *testing.T, script string, s wire.Security, opts ...wiretest.Option) error {
 	t.Helper()
 	addr := wiretest.Serve(t, script, opts...)
-	o := &Options{Wire: &wire.Config{RootCAs: wiretest.CA(t).Pool, Timeout: 5 * time.Second}}
+	o := &Options{Wire: &wire.Config{RootCAs: wiretest.CA(t).Pool, Timeout: 60 * time.Second}}
 	c, err := Dial(bg(t), endpoint(t, addr, s), o)
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@ type stubborn struct{ reply string }
 
 func (s *stubborn) play(nc net.Conn) {
 	defer func() { _ = nc.Close() }()
-	_ = nc.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(60 * time.Second))
 	in := bufio.NewReaderSize(nc, 1<<10)
 	_, _ = io.WriteString(nc, "220 ready\r\n")
 	for {

@@ -395,7 +395,7 @@ func TestF6_SpecialTargets(t *testing.T) {
 			if err == nil {
 				t.Errorf("%q opened", dest)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(60 * time.Second):
 			t.Fatalf("%q hangs", dest)
 		}
 	}

@@ -49,8 +49,8 @@ func connected(t *testing.T) (near, far net.Conn) {
 func TestDeflateBothWays(t *testing.T) {
 	near, far := connected(t)
 	var trace strings.Builder
-	client := NewConn(near, &Config{Timeout: 10 * time.Second, Trace: func(_ TraceKind, text []byte) { trace.Write(append(text, '\n')) }})
-	server := NewConn(far, &Config{Timeout: 10 * time.Second})
+	client := NewConn(near, &Config{Timeout: 60 * time.Second, Trace: func(_ TraceKind, text []byte) { trace.Write(append(text, '\n')) }})
+	server := NewConn(far, &Config{Timeout: 60 * time.Second})
 	defer client.Close()
 	sizes := []int{0, 1, 100, 4096, 65535, 65536, 65537, 700_000}
 	body := bytes.Repeat([]byte("From: alice@example.org\r\n"), 28_000)

@@ -168,7 +168,7 @@ func TestT1_OctetsBeforeHandshake(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var captured wiretest.Captured
 			addr := wiretest.Serve(t, test.script+"\nHANG", wiretest.Capture(&captured))
-			c, err := wire.Dial(t.Context(), endpoint(t, addr, wire.StartTLS), &wire.Config{RootCAs: ca.Pool, Timeout: 5 * time.Second})
+			c, err := wire.Dial(t.Context(), endpoint(t, addr, wire.StartTLS), &wire.Config{RootCAs: ca.Pool, Timeout: 60 * time.Second})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -349,7 +349,7 @@ func TestT9_AcceptTLS(t *testing.T) {
 	for name, early := range map[string]string{"clean": "", "a command too early": "NOOP\r\n"} {
 		t.Run(name, func(t *testing.T) {
 			near, far := net.Pipe()
-			server := wire.NewConn(near, &wire.Config{Timeout: 5 * time.Second})
+			server := wire.NewConn(near, &wire.Config{Timeout: 60 * time.Second})
 			var wg sync.WaitGroup
 			defer wg.Wait()
 			defer server.Close()

@@ -457,7 +457,7 @@ func TestIMAPIdle(t *testing.T) {
 	must(t, err)
 	wait := func(want string) {
 		t.Helper()
-		timeout := time.After(10 * time.Second)
+		timeout := time.After(60 * time.Second)
 		for {
 			select {
 			case got := <-events:

@@ -21,7 +21,7 @@
 // # The script
 //
 // One step a line; leading white space and empty lines do not count; a line that
-// begins with # is a comment. Every step has to finish within the time-out (10 s,
+// begins with # is a comment. Every step has to finish within the time-out (60 s,
 // see [Timeout]).
 //
 // Sending:

@@ -25,7 +25,7 @@ type options struct {
 }
 
 // defaultTimeout is the longest time one step may take.
-const defaultTimeout = 10 * time.Second
+const defaultTimeout = 60 * time.Second
 
 func newOptions(opts []Option) *options {
 	o := &options{timeout: defaultTimeout, vars: map[string]string{}}

@@ -10,7 +10,7 @@ import (
 
 // grace is how long the end of a test waits for a connection that the script counts
 // on but that has not been accepted yet.
-const grace = 200 * time.Millisecond
+const grace = 2 * time.Second
 
 // Serve plays script on a fresh loopback listener and returns its address,
 // "127.0.0.1:port". A client that differs from the script is an error of the test. All
