@@ -241,6 +241,7 @@ func (f *fetching) visitOf(j *job) imap.Visit {
 	}
 	v.Full = f.full
 	v.Flags = func(uid imap.UID) ([]imap.Flag, bool) { return f.index.flags(b.id, uint32(uid)) }
+	v.Labels = func(uid imap.UID) ([]string, bool) { return f.index.labels(b.id, uint32(uid)) }
 	return v
 }
 
@@ -289,8 +290,12 @@ func (h *visitHandler) Changed(i int, c imap.FlagChange) error {
 		return nil
 	}
 	flags := canonicalFlags(flagNames(c.Flags))
-	old, labels := f.index.marksOf(at)
-	if slices.Equal(old, flags) {
+	old, before := f.index.marksOf(at)
+	labels := before
+	if c.HasLabels {
+		labels = sortedLabels(c.Labels)
+	}
+	if slices.Equal(old, flags) && slices.Equal(before, labels) {
 		return nil
 	}
 	m, err := f.index.message(at)
@@ -301,6 +306,9 @@ func (h *visitHandler) Changed(i int, c imap.FlagChange) error {
 	m.Flags, m.Labels = flags, labels
 	return f.push(item{kind: itemFlags, box: b, msg: m, old: old})
 }
+
+// sortedLabels returns labels of its own, nil for none.
+func sortedLabels(labels []string) []string { return slices.Sorted(slices.Values(labels)) }
 
 func flagNames(flags []imap.Flag) []string {
 	names := make([]string, len(flags))
@@ -636,7 +644,7 @@ func (f *fetching) message(b *boxRun, m *imap.Message) *Message {
 	v := b.v
 	f.mu.Unlock()
 	return &Message{Mailbox: b.m, UIDValidity: v, UID: uint32(m.UID), Date: m.InternalDate, Flags: canonicalFlags(flagNames(m.Flags)),
-		EmailID: m.EmailID, ThreadID: m.ThreadID, GmailID: m.GmailID, GmailThread: m.GmailThread, Labels: slices.Clone(m.Labels), Size: m.Size}
+		EmailID: m.EmailID, ThreadID: m.ThreadID, GmailID: m.GmailID, GmailThread: m.GmailThread, Labels: sortedLabels(m.Labels), Size: m.Size}
 }
 
 // fileName is the File of a message.

@@ -535,6 +535,16 @@ func (x *index) flags(box, uid uint32) ([]imap.Flag, bool) {
 	return x.marks[x.entries.at(i).marks()].imap, true
 }
 
+// labels returns the Gmail labels of a message by its UID. The slice is shared.
+func (x *index) labels(box, uid uint32) ([]string, bool) {
+	i, ok := x.uid(box, uid)
+	if !ok {
+		return nil, false
+	}
+	_, labels := x.marksOf(i)
+	return labels, true
+}
+
 // marksOf returns the flags and labels of a message. The slices are shared.
 func (x *index) marksOf(i ref) (flags, labels []string) {
 	x.mu.RLock()

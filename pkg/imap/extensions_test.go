@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -821,6 +822,52 @@ func TestR4_DuplicateUIDs(t *testing.T) {
 	})
 	if err != nil || got.New.String() != "9" || !reflect.DeepEqual(changed, []string{"4 [b]"}) {
 		t.Errorf("got %+v, changed %q, %v", got, changed, err)
+	}
+}
+
+// TestResync_Labels compares Gmail's labels where the caller keeps them, as sets, and only where they are told of.
+func TestResync_Labels(t *testing.T) {
+	const caps, fetch = "IMAP4rev1 CONDSTORE X-GM-EXT-1", `
+		S: * 1 FETCH (UID 1 FLAGS () X-GM-LABELS (b \Inbox) MODSEQ (110))
+		S: * 2 FETCH (UID 2 X-GM-LABELS (cr&AOo-pes) FLAGS () MODSEQ (111))
+		S: * 3 FETCH (UID 3 FLAGS (\Seen) X-GM-LABELS () MODSEQ (112))
+		S: * 4 FETCH (UID 4 FLAGS (\Seen))
+		S: $a OK done`
+	const open = `
+		S: * 4 EXISTS
+		S: * OK [UIDVALIDITY 7] ok
+		S: * OK [HIGHESTMODSEQ 120] ok
+		S: $s OK done
+		C: $a UID SEARCH `
+	const found = "ALL\nS: * SEARCH 1 2 3 4\nS: $a OK done\n"
+	labels := map[UID][]string{1: {`\Inbox`, "b"}, 2: {`\Inbox`}, 3: {"old"}, 4: {"kept"}}
+	for name, tt := range map[string]struct {
+		caps, script string
+		full         bool
+		labels       bool
+		want         []string
+	}{
+		"changed":     {caps, "C: $s EXAMINE a (CONDSTORE)" + open + found + "C: $a UID FETCH 1:4 (UID FLAGS X-GM-LABELS) (CHANGEDSINCE 100)" + fetch, false, true, []string{"2 [] [crêpes] true", `3 [\Seen] [] true`, `4 [\Seen] [] false`}},
+		"full":        {caps, "C: $s EXAMINE a (CONDSTORE)" + open + found + "C: $a UID FETCH 1:4 (UID FLAGS X-GM-LABELS)" + fetch, true, true, []string{"2 [] [crêpes] true", `3 [\Seen] [] true`, `4 [\Seen] [] false`}},
+		"of no use":   {caps, "C: $s EXAMINE a (CONDSTORE)" + open + found + "C: $a UID FETCH 1:4 (UID FLAGS) (CHANGEDSINCE 100)\nS: $a OK done", false, false, nil},
+		"no labels":   {"IMAP4rev1 CONDSTORE", "C: $s EXAMINE a (CONDSTORE)" + open + found + "C: $a UID FETCH 1:4 (UID FLAGS) (CHANGEDSINCE 100)\nS: $a OK done", false, true, nil},
+		"QRESYNC too": {caps + " ENABLE QRESYNC", "C: $s EXAMINE a (CONDSTORE)" + open + found + "C: $a UID FETCH 1:4 (UID FLAGS X-GM-LABELS) (CHANGEDSINCE 100)\nS: $a OK done", false, true, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := session(t, tt.caps, tt.script)
+			var changed []string
+			o := &ResyncOptions{Full: tt.full, Flags: func(UID) ([]Flag, bool) { return nil, true }, Changed: func(f FlagChange) error {
+				changed = append(changed, fmt.Sprint(f.UID, f.Flags, f.Labels, f.HasLabels))
+				return nil
+			}}
+			if tt.labels {
+				o.Labels = func(u UID) ([]string, bool) { return labels[u], true }
+			}
+			_, err := c.Resync(within(t), "a", State{UIDValidity: 7, ModSeq: 100, Known: uids(t, "1:4")}, o)
+			if err != nil || !slices.Equal(changed, tt.want) {
+				t.Errorf("changed %q, %v; want %q", changed, err, tt.want)
+			}
+		})
 	}
 }
 

@@ -25,6 +25,10 @@ type ResyncOptions struct {
 	// whatever the server offers. Without it a server that has no mod-sequences
 	// leads to Changed for every known message.
 	Flags func(UID) (flags []Flag, ok bool)
+	// Labels returns the Gmail labels that the caller has for a known message,
+	// ok false when it has none. With it, and a server that has labels, Changed is
+	// called where they differ too. nil: they are not asked for.
+	Labels func(UID) (labels []string, ok bool)
 	// Changed is called for each known message whose flags have changed, in no
 	// certain order, while the answer is read: it must not use the Client. Its
 	// error ends the connection. nil: flags are of no interest and not asked for.
@@ -34,11 +38,13 @@ type ResyncOptions struct {
 	Full bool
 }
 
-// FlagChange tells of the flags that a message has now.
+// FlagChange tells of the flags that a message has now, and of its Gmail labels.
 type FlagChange struct {
-	UID    UID
-	Flags  []Flag // without \Recent; valid during the call
-	ModSeq uint64 // 0 when not told
+	UID       UID
+	Flags     []Flag   // without \Recent; valid during the call
+	Labels    []string // in no certain order; valid during the call
+	HasLabels bool     // the server told of Labels
+	ModSeq    uint64   // 0 when not told
 }
 
 // Changes are what has happened in a mailbox since a State was kept.
@@ -138,7 +144,7 @@ func (r *resyncer) run(mailbox string) (*Changes, error) {
 	if r.o.Write {
 		verb = "SELECT"
 	}
-	if r.known.ModSeq > 0 && r.c.has("QRESYNC") && r.c.has("ENABLE") && !r.o.Full {
+	if r.quickly() {
 		ch, err := r.quick(verb, mailbox)
 		var refused *Error
 		if ch != nil || err != nil && (!errors.As(err, &refused) || refused.Status != "BAD") {
@@ -147,6 +153,17 @@ func (r *resyncer) run(mailbox string) (*Changes, error) {
 	}
 	return r.slow(verb, mailbox)
 }
+
+// modseqs reports whether what has changed can be asked for by mod-sequence.
+func (r *resyncer) modseqs() bool { return r.known.ModSeq > 0 && !r.o.Full && r.c.has("CONDSTORE") }
+
+// quickly reports whether QRESYNC brings the changes. Of labels it tells nothing.
+func (r *resyncer) quickly() bool {
+	return r.known.ModSeq > 0 && !r.o.Full && r.c.has("QRESYNC") && r.c.has("ENABLE") && !r.labels()
+}
+
+// labels reports whether labels are asked for.
+func (r *resyncer) labels() bool { return r.o.Labels != nil && r.c.has(gmailExt) }
 
 // quick uses QRESYNC. Without an error and without changes, what the server said
 // does not add up.
@@ -246,15 +263,19 @@ func (r *resyncer) fetchFlags(set UIDSet, since uint64) error {
 			r.flags(resp, d)
 			return true
 		}}
-		return cmd, c.send(cmd, "UID FETCH", flagsArgs(parts[i], since))
+		return cmd, c.send(cmd, "UID FETCH", r.flagsArgs(parts[i], since))
 	}
 	return c.pipeline(len(parts), min(c.depth, fetchDepth), send, func(_ int, err error) error { return err })
 }
 
 // flagsArgs writes what fetchFlags asks for of one part.
-func flagsArgs(part UIDSet, since uint64) func(*imapwire.Encoder) {
+func (r *resyncer) flagsArgs(part UIDSet, since uint64) func(*imapwire.Encoder) {
 	return func(e *imapwire.Encoder) {
-		e.SP().UIDSet(part).SP().Raw("(UID FLAGS)")
+		e.SP().UIDSet(part).SP().Raw("(UID FLAGS")
+		if r.labels() {
+			e.Raw(" X-GM-LABELS")
+		}
+		e.Raw(")")
 		if since > 0 {
 			e.SP().Raw("(CHANGEDSINCE ").Number(since).Raw(")")
 		}
@@ -272,25 +293,36 @@ func (r *resyncer) flags(resp imapwire.Response, d *imapwire.Decoder) UID {
 	return r.note(m)
 }
 
-// note passes a change of flags on, and returns whose it is.
+// note passes a change of flags or labels on, and returns whose it is.
 func (r *resyncer) note(m *Message) UID {
 	if r.o.Changed == nil || !m.got.has(itemFlags) || !r.known.Known.Contains(m.UID) || r.told.contains(m.UID) || r.err != nil {
 		return m.UID
 	}
-	now := withoutRecent(m.Flags)
-	if r.o.Flags != nil {
-		if before, ok := r.o.Flags(m.UID); ok && sameFlags(before, now) {
-			return m.UID
-		}
+	now := FlagChange{UID: m.UID, Flags: withoutRecent(m.Flags), Labels: m.Labels, HasLabels: m.got.has(itemLabels), ModSeq: m.ModSeq}
+	if r.o.Flags != nil && r.same(&now) {
+		return m.UID
 	}
 	r.told.add(m.UID)
 	r.c.busy = true
-	r.err = r.o.Changed(FlagChange{UID: m.UID, Flags: now, ModSeq: m.ModSeq})
+	r.err = r.o.Changed(now)
 	r.c.busy = false
 	if r.err != nil {
 		r.c.conn.Fail(r.err)
 	}
 	return m.UID
+}
+
+// same reports whether the caller knows it all.
+func (r *resyncer) same(now *FlagChange) bool {
+	before, ok := r.o.Flags(now.UID)
+	if !ok || !sameFlags(before, now.Flags) {
+		return false
+	}
+	if !now.HasLabels || r.o.Labels == nil {
+		return true
+	}
+	labels, ok := r.o.Labels(now.UID)
+	return ok && (slices.Equal(labels, now.Labels) || slices.Equal(slices.Sorted(slices.Values(labels)), slices.Sorted(slices.Values(now.Labels))))
 }
 
 // withoutRecent drops \Recent, in place.

@@ -15,9 +15,10 @@ import (
 type Visit struct {
 	Mailbox string
 	Known   State // zero: nothing is known
-	// Flags and Full are those of [ResyncOptions].
-	Flags func(UID) (flags []Flag, ok bool)
-	Full  bool
+	// Flags, Labels and Full are those of [ResyncOptions].
+	Flags  func(UID) (flags []Flag, ok bool)
+	Labels func(UID) (labels []string, ok bool)
+	Full   bool
 	// Set, when it is not empty, are the only messages to fetch; nothing is
 	// resynchronised then. Known.UIDValidity must be that of the mailbox, or 0.
 	Set UIDSet
@@ -213,7 +214,7 @@ func (v *visitor) take() *visiting {
 func (u *visiting) prepare() {
 	v := u.v
 	changed := func(f FlagChange) error { return v.noted(v.h.Changed(u.i, f)) }
-	u.r = resyncer{c: v.c, known: u.Known, o: ResyncOptions{Flags: u.Flags, Full: u.Full, Changed: changed}}
+	u.r = resyncer{c: v.c, known: u.Known, o: ResyncOptions{Flags: u.Flags, Labels: u.Labels, Full: u.Full, Changed: changed}}
 	u.f = fetcher{c: v.c, o: &u.Items, set: u.wanted(), fn: func(m *Message) error { return v.noted(v.h.Message(u.i, m)) }}
 	u.f.choose()
 	if !u.Set.Empty() {
@@ -375,9 +376,8 @@ func (u *visiting) plan() {
 // planChanges asks for what has changed in a mailbox of which the messages from
 // first to last are known. With QRESYNC that comes with EXAMINE.
 func (u *visiting) planChanges(first, last UID) {
-	c, v, k := u.v.c, u.v, &u.r.known
-	modseqs := k.ModSeq > 0 && c.has("CONDSTORE") && !u.Full
-	if modseqs && c.has("QRESYNC") && c.has("ENABLE") && !v.refuses {
+	c, modseqs := u.v.c, u.r.modseqs()
+	if modseqs && u.r.quickly() && !u.v.refuses {
 		u.q = &qresync{r: &u.r}
 		return
 	}
@@ -385,11 +385,11 @@ func (u *visiting) planChanges(first, last UID) {
 	span.AddRange(first, last)
 	since := uint64(0)
 	if modseqs {
-		since, u.found = k.ModSeq, &SearchData{}
+		since, u.found = u.r.known.ModSeq, &SearchData{}
 	}
 	u.steps = append(u.steps, func() (*command, error) {
 		cmd := u.command(fetchFlags)
-		return cmd, c.send(cmd, "UID FETCH", flagsArgs(span, since))
+		return cmd, c.send(cmd, "UID FETCH", u.r.flagsArgs(span, since))
 	})
 	if modseqs {
 		options := ""

@@ -211,6 +211,21 @@ func TestVisitAll_Scripts(t *testing.T) {
 			S: * 5 FETCH (UID 6 BODY[] "x")
 			S: $d OK done`,
 			[]string{"0 opened 7 5", `0 changed 4 [\Seen]`, "0 message 6 x", "0 done known 1,3:6 new 6 vanished 2"}},
+		{"CONDSTORE and labels", condstore + " QRESYNC ENABLE X-GM-EXT-1", []Visit{{Known: five, Labels: func(UID) ([]string, bool) { return []string{"a"}, true }}}, 0, `
+			C: $a EXAMINE a (CONDSTORE)
+			C: $b UID FETCH 1:5 (UID FLAGS X-GM-LABELS) (CHANGEDSINCE 90)
+			C: $c UID SEARCH RETURN (ALL) ALL
+			C: $d UID FETCH 6:4294967295 (UID BODY.PEEK[])
+			S: * 5 EXISTS
+			S: * OK [UIDVALIDITY 7] ok
+			S: * OK [HIGHESTMODSEQ 95] ok
+			S: $a OK done
+			S: * 3 FETCH (UID 4 FLAGS () X-GM-LABELS (b) MODSEQ (93))
+			S: $b OK done
+			S: * ESEARCH (TAG "${c}") UID ALL 1:5
+			S: $c OK done
+			S: $d OK done`,
+			[]string{"0 opened 7 5", `0 changed 4 []`, "0 done known 1:5 new  vanished"}},
 		{"neither, and a hole", "IMAP4rev1", []Visit{{Known: know(t, 7, 0, "2,4:5")}, {}}, 0, `
 			C: $a EXAMINE a
 			C: $b UID FETCH 2:5 (UID FLAGS)
