@@ -73,13 +73,8 @@ func TestR1_StateFaults(t *testing.T) {
 	for _, before := range []string{"new", "good", "damaged"} {
 		for _, fault := range []error{syscall.ENOSPC, syscall.EIO, io.ErrShortWrite} {
 			for _, end := range []bool{false, true} {
-				for at := 1; ; at++ {
-					d := &badDisk{at: at, err: fault, end: end}
-					faultyRun(t, fmt.Sprintf("%s, %v in step %d, the last: %v", before, fault, at, end), before, d)
-					if d.step < at {
-						steps = max(steps, d.step)
-						break
-					}
+				for batch := 1; batch <= 2; batch++ {
+					steps = max(steps, faultyRuns(t, before, badDisk{err: fault, end: end}, batch))
 				}
 			}
 		}
@@ -89,7 +84,19 @@ func TestR1_StateFaults(t *testing.T) {
 	}
 }
 
-func faultyRun(t *testing.T, what, before string, d *badDisk) {
+// faultyRuns has each step in turn fail, and returns how many there are.
+func faultyRuns(t *testing.T, before string, disk badDisk, batch int) int {
+	for disk.at = 1; ; disk.at++ {
+		d := disk
+		faultyRun(t, fmt.Sprintf("%s, %v in step %d, the last: %v, batch %d", before, d.err, d.at, d.end, batch), before, &d, batch)
+		if d.step < d.at {
+			return d.step
+		}
+	}
+}
+
+// faultyRun is one of them. Batches of one are committed beside the fetch of the next message.
+func faultyRun(t *testing.T, what, before string, d *badDisk, batch int) {
 	r := newRig(t)
 	if before != "new" {
 		r.drop.messages = []mess{{id: "A", text: textA}}
@@ -105,8 +112,8 @@ func faultyRun(t *testing.T, what, before string, d *badDisk) {
 		}
 	}
 	r.drop.messages = []mess{{id: "A", text: textA}, {id: "B", text: textB}, {id: "C", text: textC}}
-	r.disk = d
-	_, err := r.run(Options{Delete: true, Batch: 2})
+	r.disk, r.plain = d, batch > 1
+	_, err := r.run(Options{Delete: true, Batch: batch})
 	if (err != nil) != (d.step >= d.at) {
 		t.Errorf("%s: got %v", what, err)
 	}

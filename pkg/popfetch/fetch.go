@@ -92,6 +92,9 @@ func (r *run) receive(ctx context.Context, it *item, body io.Reader) error {
 		return r.blame(ctx, err)
 	}
 	defer sp.Close()
+	if err := r.join(); err != nil {
+		return err
+	}
 	if r.recognise(it, d.sum()) {
 		it.octets = d.n
 		r.found = append(r.found, it)
@@ -165,39 +168,79 @@ func (r *run) store(ctx context.Context, it *item, wire io.Reader, d *digester) 
 	r.staged = append(r.staged, it)
 	r.done++
 	if _, octets := r.dst.Staged(); len(r.staged) >= r.o.Batch || octets >= batchOctets {
-		return r.commit(ctx)
+		return r.commitStaged(ctx, false)
 	}
 	return nil
 }
 
-// commit makes the batch durable, then records it.
+// commit makes the last batch durable and records it, and what was found to be stored.
 func (r *run) commit(ctx context.Context) error {
-	if err := r.commitStaged(ctx); err != nil {
+	if err := r.commitStaged(ctx, true); err != nil {
 		return err
 	}
 	return r.commitFound()
 }
 
-func (r *run) commitStaged(ctx context.Context) error {
-	items := r.staged
-	if r.staged = nil; len(items) == 0 {
+// committing is a batch that becomes durable while the next one is filled.
+type committing struct {
+	items []*item
+	names []string
+	err   error
+	done  chan struct{}
+}
+
+// commitStaged begins to commit what is staged, or does it where the destination cannot do so beside taking more. One
+// commit is under way at a time: the state names them in their order.
+func (r *run) commitStaged(ctx context.Context, last bool) error {
+	if err := r.join(); err != nil {
+		return err
+	}
+	c := &committing{items: r.staged, done: make(chan struct{})}
+	if r.staged = nil; len(c.items) == 0 {
 		return nil
 	}
-	entries := entriesOf(items)
-	if err := r.st.announce(entries); err != nil {
-		return local(err)
+	ctx = context.WithoutCancel(ctx) // what has come is kept
+	r.under = c
+	d, ok := r.dst.(store.Detacher)
+	if !ok || last {
+		c.run(ctx, r.st, r.dst)
+		return r.join()
 	}
-	names, err := r.dst.Commit(context.WithoutCancel(ctx)) // what has come is kept
-	if err != nil {
-		return local(errors.Join(err, r.st.abort(entries)))
+	batch := d.Detach()
+	go c.run(ctx, r.st, batch)
+	return nil
+}
+
+// run makes the batch durable, and records it. The state is its own until done is closed.
+func (c *committing) run(ctx context.Context, st *State, batch store.Batch) {
+	defer close(c.done)
+	entries := entriesOf(c.items)
+	if c.err = st.announce(entries); c.err != nil {
+		c.err = errors.Join(c.err, batch.Close())
+		return
 	}
-	if err := r.st.stored(entries); err != nil {
-		return local(err)
+	if c.names, c.err = batch.Commit(ctx); c.err != nil {
+		c.err = errors.Join(c.err, st.abort(entries))
+		return
 	}
-	for i, it := range items {
+	c.err = st.stored(entries)
+}
+
+// join waits for the commit under way, and tells what was stored.
+func (r *run) join() error {
+	c := r.under
+	if c == nil {
+		return nil
+	}
+	<-c.done
+	r.under = nil
+	if c.err != nil {
+		return local(c.err)
+	}
+	for i, it := range c.items {
 		it.known = true
 		e := it.event(Stored)
-		e.Name, e.Size = names[i], it.octets
+		e.Name, e.Size = c.names[i], it.octets
 		if err := r.o.Event(e); err != nil {
 			return err
 		}

@@ -31,8 +31,9 @@ const (
 
 // Options says what is fetched, where to, and what is deleted.
 type Options struct {
-	// Open opens the destination. It is called when there is something to store, and the batch is closed by Run. An Add
-	// that fails with a *RefusedError leaves the message on the server and lets the others go on.
+	// Open opens the destination. It is called when there is something to store, and the batch is closed by Run. Of a
+	// store.Detacher one part is committed while the next is filled. An Add that fails with a *RefusedError leaves the
+	// message on the server and lets the others go on.
 	Open func() (store.Batch, error)
 	// Existing yields what the destination holds; nil when it cannot be read back.
 	Existing func() iter.Seq2[*store.Message, error]
@@ -151,6 +152,7 @@ type run struct {
 
 	dst     store.Batch
 	staged  []*item
+	under   *committing // nil: none
 	found   []*item // stored by an earlier run
 	done    int     // stored by this one
 	limited bool    // Limit left some

@@ -13,6 +13,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -111,8 +113,11 @@ type rig struct {
 	state  string
 	dest   string // "": a destination that cannot be read back
 	said   []string
-	refuse string // the text of a message that the destination does not take
-	disk   disk   // of the state; nil: the file system
+	refuse string       // the text of a message that the destination does not take
+	disk   disk         // of the state; nil: the file system
+	plain  bool         // the destination commits before it takes more
+	commit func() error // before each commit; may be nil
+	added  func()       // after each message that the destination took; may be nil
 }
 
 func newRig(t *testing.T, messages ...mess) *rig {
@@ -178,7 +183,11 @@ func (r *rig) complete(o *Options, event func(Event) error) {
 		if err != nil {
 			return nil, err
 		}
-		return &choosy{sink.Batch(), sink, r.refuse}, nil
+		c := &choosy{sink.Batch(), sink, r}
+		if r.plain {
+			return c, nil
+		}
+		return &detaching{c}, nil
 	}
 	if r.dest != "" {
 		o.Existing = func() iter.Seq2[*store.Message, error] { return store.ReadMaildir(r.dest) }
@@ -188,22 +197,46 @@ func (r *rig) complete(o *Options, event func(Event) error) {
 // choosy refuses one message.
 type choosy struct {
 	store.Batch
-	sink   store.Sink
-	refuse string
+	sink store.Sink
+	r    *rig
 }
 
 func (c *choosy) Add(ctx context.Context, wire io.Reader, m store.Meta) error {
 	text, err := io.ReadAll(wire)
-	if err == nil && c.refuse != "" && string(text) == c.refuse {
+	if err == nil && c.r.refuse != "" && string(text) == c.r.refuse {
 		err = &RefusedError{errors.New("not this one")}
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = c.Batch.Add(ctx, strings.NewReader(string(text)), m)
 	}
-	return c.Batch.Add(ctx, strings.NewReader(string(text)), m)
+	if err == nil && c.r.added != nil {
+		c.r.added()
+	}
+	return err
+}
+
+func (c *choosy) Commit(ctx context.Context) ([]string, error) {
+	if c.r.commit != nil {
+		if err := c.r.commit(); err != nil {
+			return nil, errors.Join(err, c.Batch.Close())
+		}
+	}
+	return c.Batch.Commit(ctx)
 }
 
 func (c *choosy) Close() error { return errors.Join(c.Batch.Close(), c.sink.Close()) }
+
+// detaching is a choosy one that is a store.Detacher.
+type detaching struct{ *choosy }
+
+func (d *detaching) Detach() store.Batch {
+	return &detached{&choosy{d.Batch.(store.Detacher).Detach(), nil, d.r}}
+}
+
+// detached leaves the sink open.
+type detached struct{ *choosy }
+
+func (d *detached) Close() error { return d.Batch.Close() }
 
 // want runs once and compares what became of the messages.
 func (r *rig) want(o Options, want ...string) {
@@ -433,4 +466,52 @@ func TestFetch_Refusals(t *testing.T) {
 	r.drop.refused = ""
 	r.want(Options{Delete: true}, "deleted 1")
 	r.holds(textA, textB, textC)
+}
+
+// TestR1_CommitBesideFetch has a destination that commits a message when it has taken the next one.
+func TestR1_CommitBesideFetch(t *testing.T) {
+	r := newRig(t, mess{id: "A", text: textA}, mess{id: "B", text: textB}, mess{id: "C", text: textC})
+	var added, commits atomic.Int32
+	r.added = func() { added.Add(1) }
+	r.commit = func() error {
+		want := min(commits.Add(1)+1, 3)
+		for end := time.Now().Add(30 * time.Second); added.Load() < want; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				return fmt.Errorf("%d messages were taken meanwhile, want %d", added.Load(), want)
+			}
+		}
+		return nil
+	}
+	r.want(Options{Batch: 1, Delete: true}, "stored 1", "stored 2", "stored 3", "deleted 1", "deleted 2", "deleted 3")
+	r.holds(textA, textB, textC)
+}
+
+// TestR1_CommitFails has each commit in turn fail: what it was to store stays on the server, and the next run stores it.
+func TestR1_CommitFails(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		for fails := range 3 {
+			r := newRig(t, mess{id: "A", text: textA}, mess{id: "B", text: textB}, mess{id: "C", text: textC})
+			commits := 0
+			r.plain = plain
+			r.commit = func() error {
+				if commits++; commits == fails+1 {
+					return syscall.ENOSPC
+				}
+				return nil
+			}
+			_, err := r.run(Options{Batch: 1, Delete: true})
+			var ours *LocalError
+			if !errors.As(err, &ours) || !errors.Is(err, syscall.ENOSPC) || len(r.drop.messages) != 3 {
+				t.Errorf("commit %d, plain %v: got %v, %d left on the server", fails+1, plain, err, len(r.drop.messages))
+			}
+			if got := r.texts(); slices.Contains(got, []string{textA, textB, textC}[fails]) {
+				t.Errorf("commit %d, plain %v: %q are stored", fails+1, plain, got)
+			}
+			r.commit = nil
+			if events, err := r.run(Options{Delete: true}); err != nil || len(r.drop.messages) != 0 {
+				t.Errorf("commit %d, plain %v: the next run: %q, %v", fails+1, plain, events, err)
+			}
+			r.holds(textA, textB, textC)
+		}
+	}
 }

@@ -33,6 +33,14 @@ type Batch interface {
 	Close() error
 }
 
+// Detacher is a Batch that can take more messages while those before are committed.
+type Detacher interface {
+	Batch
+	// Detach empties the batch and returns what was in it, to be committed or closed
+	// by any goroutine, before the Sink is closed. Nothing can be added to it.
+	Detach() Batch
+}
+
 // Staged files are held open until they are synced, several at a time: the disk
 // writes one record for those that wait together. Where one sync of the whole file
 // system does it for all, that is better for more than a few.
@@ -80,6 +88,16 @@ func (b *fileBatch) Add(ctx context.Context, wire io.Reader, m Meta) error {
 	b.octets += s.size
 	return nil
 }
+
+// Detach implements Detacher.
+func (b *fileBatch) Detach() Batch {
+	d := *b
+	d.put = func(context.Context, io.Reader, Meta) (stagedFile, error) { return stagedFile{}, errDetached }
+	b.reset()
+	return &d
+}
+
+var errDetached = errors.New("nothing can be added to a batch that was detached")
 
 // settle closes the open files, synced unless Commit will do that for all.
 func (b *fileBatch) settle() error {
