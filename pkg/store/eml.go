@@ -47,7 +47,7 @@ func (e *emlFolder) message(ctx context.Context, wire io.Reader, m Meta) (staged
 	base := e.name.next()
 	date := m.Date
 	if date.IsZero() {
-		date = time.Now()
+		date = time.Unix(e.name.second, 0) // as in base: the names stay in order
 	}
 	f, s, err := e.write(ctx, wire, emlTempPrefix+base+emlTempSuffix, m.Date)
 	f.dir, f.final = ".", date.UTC().Format("20060102T150405Z")+"-"+base[len(base)-orderLen:]

@@ -606,6 +606,25 @@ func TestCleanTemp(t *testing.T) {
 	}
 }
 
+// TestEML_NamesInOrder has a clock that is set back: names are in the order in which messages came.
+func TestEML_NamesInOrder(t *testing.T) {
+	e := open(t, "eml:"+filepath.Join(t.TempDir(), "mail"), SinkOptions{}).(*emlFolder)
+	e.name.second = time.Now().Unix() + 100
+	var names []string
+	for _, ahead := range []int64{100, 100, -1} {
+		e.name.second = max(e.name.second, time.Now().Unix()+ahead)
+		name, err := e.Put(context.Background(), strings.NewReader("a: b\r\n\r\nx\r\n"), Meta{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, name)
+	}
+	want := time.Unix(e.name.second, 0).UTC().Format("20060102T150405Z")
+	if !slices.IsSorted(names) || !strings.HasPrefix(filepath.Base(names[2]), want) {
+		t.Errorf("got %q, want them in order and from %s", names, want)
+	}
+}
+
 // readNamed reads the message with a name that a sink gave, in wire form.
 func readNamed(t *testing.T, name string) string {
 	t.Helper()
