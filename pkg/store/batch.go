@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"sync"
 )
 
@@ -51,23 +52,44 @@ const (
 	writeSoon     = 32 << 10 // octets from which on a file is not left to the sync of all
 )
 
+// fileNaming is what one kind of fileSink does in its own way.
+type fileNaming interface {
+	newName() string             // for a message, as its other names begin or end
+	tempName(name string) string // of its temporary file
+	message(ctx context.Context, wire io.Reader, m Meta, file freshFile) (stagedFile, error)
+}
+
+// freshFile is what a message is written to. f is nil when it has not been made.
+type freshFile struct {
+	name string // of newName
+	f    *os.File
+}
+
 // fileBatch is a Batch of a fileSink.
 type fileBatch struct {
 	t       *fileSink
-	put     func(context.Context, io.Reader, Meta) (stagedFile, error)
+	names   fileNaming
 	whole   bool // one sync of the whole file system does it
 	maxOpen int
 	files   []stagedFile
 	pending int // files[pending:] are open and not synced
 	octets  int64
-	err     error // what spoils the batch
+	next    <-chan madeFile // for the next message; nil: not being made
+	over    bool            // detached
+	err     error           // what spoils the batch
 }
 
-func newFileBatch(t *fileSink, put func(context.Context, io.Reader, Meta) (stagedFile, error)) *fileBatch {
+// madeFile is what came of making a file.
+type madeFile struct {
+	freshFile
+	err error
+}
+
+func newFileBatch(t *fileSink, names fileNaming) *fileBatch {
 	if t.whole {
-		return &fileBatch{t: t, put: put, whole: true, maxOpen: fewFiles}
+		return &fileBatch{t: t, names: names, whole: true, maxOpen: fewFiles}
 	}
-	return &fileBatch{t: t, put: put, maxOpen: maxOpenFiles}
+	return &fileBatch{t: t, names: names, maxOpen: maxOpenFiles}
 }
 
 // Add implements Batch.
@@ -80,7 +102,17 @@ func (b *fileBatch) Add(ctx context.Context, wire io.Reader, m Meta) error {
 			return b.err
 		}
 	}
-	s, err := b.put(ctx, wire, m)
+	if b.over {
+		return errDetached
+	}
+	file, err := b.take()
+	if err != nil {
+		return err
+	}
+	if len(b.files) > 0 { // one message is often all
+		b.makeNext()
+	}
+	s, err := b.names.message(ctx, wire, m, file)
 	if err != nil {
 		return err
 	}
@@ -89,10 +121,44 @@ func (b *fileBatch) Add(ctx context.Context, wire io.Reader, m Meta) error {
 	return nil
 }
 
+// makeNext begins to make the file of the next message: that takes some file systems
+// longer than to fill it.
+func (b *fileBatch) makeNext() {
+	made := make(chan madeFile, 1)
+	b.next = made
+	file := freshFile{name: b.names.newName()}
+	go func() {
+		var err error
+		file.f, err = b.t.disk.create(b.t.temp, b.names.tempName(file.name))
+		made <- madeFile{file, err}
+	}()
+}
+
+// take returns the file for a message.
+func (b *fileBatch) take() (freshFile, error) {
+	if b.next == nil {
+		return freshFile{name: b.names.newName()}, nil
+	}
+	made := <-b.next
+	b.next = nil
+	return made.freshFile, made.err
+}
+
+// dropNext removes a file that no message came for. What cannot be removed is left
+// like the file of a dead process.
+func (b *fileBatch) dropNext() {
+	if b.next == nil {
+		return
+	}
+	if file, err := b.take(); err == nil {
+		_ = b.t.discard(file.f, b.names.tempName(file.name))
+	}
+}
+
 // Detach implements Detacher.
 func (b *fileBatch) Detach() Batch {
 	d := *b
-	d.put = func(context.Context, io.Reader, Meta) (stagedFile, error) { return stagedFile{}, errDetached }
+	d.next, d.over = nil, true
 	b.reset()
 	return &d
 }
@@ -121,6 +187,7 @@ func (b *fileBatch) Staged() (int, int64) { return len(b.files), b.octets }
 
 // Commit implements Batch.
 func (b *fileBatch) Commit(ctx context.Context) ([]string, error) {
+	b.dropNext()
 	if err := errors.Join(b.err, ctx.Err()); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
@@ -145,6 +212,7 @@ func (b *fileBatch) sync() error {
 
 // Close implements Batch.
 func (b *fileBatch) Close() error {
+	b.dropNext()
 	files := b.files
 	b.reset()
 	return b.t.withdraw(files, 0)

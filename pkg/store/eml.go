@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -27,7 +29,7 @@ func openEML(path string) (Sink, error) {
 		return nil, err
 	}
 	e := &emlFolder{t}
-	if err := e.open(".", emlTempPrefix+e.name.next()+emlTempSuffix, "."); err != nil {
+	if err := e.open(".", e.tempName(e.newName()), "."); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	cleanTemp(e.root, ".", emlTempPrefix, emlTempSuffix)
@@ -36,21 +38,26 @@ func openEML(path string) (Sink, error) {
 
 // Put implements Sink.
 func (e *emlFolder) Put(ctx context.Context, wire io.Reader, m Meta) (string, error) {
-	return e.put(e.message(ctx, wire, m))
+	return e.put(e.message(ctx, wire, m, freshFile{name: e.newName()}))
 }
 
 // Batch implements Sink.
-func (e *emlFolder) Batch() Batch { return newFileBatch(e.fileSink, e.message) }
+func (e *emlFolder) Batch() Batch { return newFileBatch(e.fileSink, e) }
+
+func (e *emlFolder) newName() string { return e.name.next() }
+
+func (e *emlFolder) tempName(name string) string { return emlTempPrefix + name + emlTempSuffix }
 
 // message writes a message to a temporary file.
-func (e *emlFolder) message(ctx context.Context, wire io.Reader, m Meta) (stagedFile, error) {
-	base := e.name.next()
-	date := m.Date
-	if date.IsZero() {
-		date = time.Unix(e.name.second, 0) // as in base: the names stay in order
+func (e *emlFolder) message(ctx context.Context, wire io.Reader, m Meta, file freshFile) (stagedFile, error) {
+	date, name := m.Date, file.name
+	if date.IsZero() { // the names stay in order
+		second, _, _ := strings.Cut(name, ".")
+		n, _ := strconv.ParseInt(second, 10, 64) // as namer wrote it
+		date = time.Unix(n, 0)
 	}
-	f, s, err := e.write(ctx, wire, emlTempPrefix+base+emlTempSuffix, m.Date)
-	f.dir, f.final = ".", date.UTC().Format("20060102T150405Z")+"-"+base[len(base)-orderLen:]
+	f, s, err := e.write(ctx, wire, freshFile{e.tempName(name), file.f}, m.Date)
+	f.dir, f.final = ".", date.UTC().Format("20060102T150405Z")+"-"+name[len(name)-orderLen:]
 	if s.Marked {
 		f.final += fieldWire
 	}

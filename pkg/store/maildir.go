@@ -65,7 +65,7 @@ func (m *maildir) prepare() error {
 			return &Error{Path: m.path, Msg: "not a Maildir: " + sub + " is not a directory"}
 		}
 	}
-	return m.open("tmp", m.tempName(), "new", "cur")
+	return m.open("tmp", m.newName(), "new", "cur")
 }
 
 // makeSub is makeDir below the root.
@@ -106,23 +106,24 @@ func checkMaildir(root *os.Root, path string) error {
 
 // Put implements Sink.
 func (m *maildir) Put(ctx context.Context, wire io.Reader, meta Meta) (string, error) {
-	return m.put(m.message(ctx, wire, meta))
+	return m.put(m.message(ctx, wire, meta, freshFile{name: m.newName()}))
 }
 
 // Batch implements Sink.
-func (m *maildir) Batch() Batch { return newFileBatch(m.fileSink, m.message) }
+func (m *maildir) Batch() Batch { return newFileBatch(m.fileSink, m) }
 
-func (m *maildir) tempName() string { return m.name.next() + "." + m.host }
+func (m *maildir) newName() string { return m.name.next() + "." + m.host }
+
+func (m *maildir) tempName(name string) string { return name }
 
 // message writes a message to tmp.
-func (m *maildir) message(ctx context.Context, wire io.Reader, meta Meta) (stagedFile, error) {
+func (m *maildir) message(ctx context.Context, wire io.Reader, meta Meta, file freshFile) (stagedFile, error) {
 	letters, err := m.keywordLetters(ctx, meta.Flags)
 	if err != nil {
-		return stagedFile{}, err
+		return stagedFile{}, errors.Join(err, m.discard(file.f, m.tempName(file.name)))
 	}
-	base := m.tempName()
-	f, s, err := m.write(ctx, wire, base, meta.Date)
-	f.dir, f.final = "new", base+",S="+strconv.FormatInt(s.Size, 10)+",W="+strconv.FormatInt(s.WireSize, 10)
+	f, s, err := m.write(ctx, wire, freshFile{m.tempName(file.name), file.f}, meta.Date)
+	f.dir, f.final = "new", file.name+",S="+strconv.FormatInt(s.Size, 10)+",W="+strconv.FormatInt(s.WireSize, 10)
 	if s.Marked {
 		f.final += fieldWire
 	}

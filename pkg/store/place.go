@@ -142,12 +142,12 @@ func (t *fileSink) open(temp, probe string, finals ...string) (err error) {
 	return t.probe(probe)
 }
 
-// write makes the file temp of a message, with the modification time date (zero:
-// now), and leaves it open.
-func (t *fileSink) write(ctx context.Context, wire io.Reader, temp string, date time.Time) (stagedFile, Staged, error) {
+// write writes a message to the file with the name that file has, gives it the
+// modification time date (zero: now), and leaves it open. file.f is its own from then on.
+func (t *fileSink) write(ctx context.Context, wire io.Reader, file freshFile, date time.Time) (stagedFile, Staged, error) {
 	s := &t.stage
-	s.begin(ctx, &t.staging, temp)
-	s.plain = true
+	s.begin(ctx, &t.staging, file.name)
+	s.f, s.plain = file.f, true
 	err := ctx.Err()
 	if err == nil {
 		err = s.read(wire)
@@ -199,6 +199,14 @@ func (t *fileSink) publish(files []stagedFile) ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+// discard removes a file in the directory for temporary files, unless it is nil.
+func (t *fileSink) discard(f *os.File, name string) error {
+	if f == nil {
+		return nil
+	}
+	return errors.Join(f.Close(), t.disk.remove(t.temp, name))
 }
 
 // withdraw removes files, of which the first n have their final names.
