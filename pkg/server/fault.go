@@ -7,7 +7,7 @@ import (
 )
 
 // Faults decides where the server misbehaves. It is asked before every command, by all sessions at once. It may also be
-// a Hider.
+// a Hider and a Labeller.
 type Faults interface {
 	Strike(Event) Strike
 }

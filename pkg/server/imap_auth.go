@@ -17,7 +17,7 @@ var (
 	imapLater  = []string{"NAMESPACE", "CHILDREN", "UNSELECT", "UIDPLUS", "MOVE", "IDLE", "MULTIAPPEND", "BINARY",
 		"LIST-EXTENDED", "LIST-STATUS", "SPECIAL-USE", "CREATE-SPECIAL-USE", "STATUS=SIZE", "CONDSTORE", "QRESYNC", "ESEARCH",
 		"SEARCHRES", "SORT", "SORT=DISPLAY", "THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", "UTF8=ACCEPT", "OBJECTID",
-		"PREVIEW", "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "WITHIN", "COMPRESS=DEFLATE"}
+		"PREVIEW", "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "WITHIN", "COMPRESS=DEFLATE", gmailExtension}
 )
 
 // imapStandsOn are the extensions without which another one cannot be. Those of IMAP4rev2 are its parts (RFC 9051
@@ -34,6 +34,9 @@ func (s *imapSession) has(extension string) bool {
 	name := strings.ToUpper(extension)
 	if name == "IMAP4REV2" && !s.session.has("IMAP4REV1") {
 		return s.session.has(name)
+	}
+	if name == gmailExtension && !s.srv.labels {
+		return false
 	}
 	return s.session.has(name) && !slices.ContainsFunc(imapStandsOn[name], s.hidden)
 }

@@ -47,6 +47,7 @@ var imapItemNeeds = map[string]string{
 	"UID": "", "FLAGS": "", "INTERNALDATE": "", "RFC822.SIZE": "", "ENVELOPE": "", "BODYSTRUCTURE": "", "BODY": "",
 	"RFC822": "", "RFC822.HEADER": "", "RFC822.TEXT": "",
 	"MODSEQ": "CONDSTORE", "EMAILID": "OBJECTID", "THREADID": "OBJECTID", "PREVIEW": "PREVIEW",
+	"X-GM-MSGID": gmailExtension, "X-GM-THRID": gmailExtension, "X-GM-LABELS": gmailExtension,
 }
 
 // maxItems bounds the items of one FETCH.
@@ -334,7 +335,7 @@ func (s *imapSession) fetchOne(o *imapFetch, i int, marked bool) error {
 
 func (it imapItem) needsBody() bool {
 	switch it.name {
-	case "ENVELOPE", "BODYSTRUCTURE", "BODY", "PREVIEW":
+	case "ENVELOPE", "BODYSTRUCTURE", "BODY", "PREVIEW", "X-GM-THRID":
 		return true
 	}
 	return strings.HasSuffix(it.name, "[]")
@@ -397,6 +398,12 @@ func (f *imapFetching) item(it *imapItem) error {
 		f.b = append(append(append(f.b, '('), f.m.ID...), ')')
 	case "THREADID": // RFC 8474 §5.2: NIL where a server knows no threads; they are worked out by THREAD alone here
 		f.b = append(f.b, "NIL"...)
+	case "X-GM-MSGID":
+		f.b = strconv.AppendUint(f.b, gmailNumber(f.m.ID), 10)
+	case "X-GM-LABELS":
+		f.b = f.s.appendLabels(f.b, f.m.ID)
+	case "X-GM-THRID":
+		raw, err = imapThreadID(f.m.ID, f.body)
 	case "ENVELOPE":
 		raw, err = imapEnvelope(f.body)
 	case "BODYSTRUCTURE", "BODY":

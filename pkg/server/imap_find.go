@@ -89,7 +89,7 @@ func (o *imapResult) saved(found []int) []int {
 func (s *imapSession) searchContext(noCharset bool) searchContext {
 	msgs := s.view.msgs
 	o := searchContext{MaxSeq: uint32(len(msgs)), Saved: imapUIDSet(s.saved), Now: s.srv.options.Now(), NoCharset: noCharset,
-		Recent: s.view.isRecent, Without: s.withoutKeys}
+		Recent: s.view.isRecent, Without: s.withoutKeys, Labels: s.labelsOf}
 	if len(msgs) > 0 {
 		o.MaxUID = msgs[len(msgs)-1].UID
 	}

@@ -25,6 +25,7 @@ type searchContext struct {
 	NoCharset bool                        // CHARSET must not be given: UTF8=ACCEPT was enabled (RFC 6855 §3), or it was read before (SORT, THREAD)
 	Recent    func(uid uint32) bool       // messages that are \Recent in this session; nil for none
 	Without   func(extension string) bool // extensions whose keys are not known; nil for none
+	Labels    func(id string) []string    // the mailboxes that a message is in, where they are labels; nil for none
 }
 
 // searchError is a search that is refused. The decoder is sound, and what is left of the command is still to be skipped.
@@ -54,21 +55,26 @@ func (q imapQuery) NeedsBody() bool { return q.root.cost > costInfo }
 type searchOp uint8
 
 const (
-	opAnd     searchOp = iota // all of sub; every message when there are none
-	opOr                      // one of sub
-	opNot                     // not sub[0]
-	opFlag                    // text is a flag
-	opRecent                  //
-	opSeq                     // seqs
-	opUID                     // uids
-	opSize                    // larger than number, with less: smaller
-	opArrived                 // the internal date compared with date
-	opAge                     // the internal date compared with a moment
-	opModSeq                  // number or higher
-	opEmailID                 // text
-	opSent                    // the Date field compared with date
-	opHeader                  // field name holds text
-	opText                    // body, or header and body, hold text
+	opAnd         searchOp = iota // all of sub; every message when there are none
+	opOr                          // one of sub
+	opNot                         // not sub[0]
+	opFlag                        // text is a flag
+	opRecent                      //
+	opSeq                         // seqs
+	opUID                         // uids
+	opSize                        // larger than number, with less: smaller
+	opArrived                     // the internal date compared with date
+	opAge                         // the internal date compared with a moment
+	opModSeq                      // number or higher
+	opEmailID                     // text
+	opSent                        // the Date field compared with date
+	opHeader                      // field name holds text
+	opText                        // body, or header and body, hold text
+	opGmailID                     // number
+	opGmailThread                 // number
+	opLabel                       // text is the name of a mailbox that the message is in
+	opLabelLike                   // the same, as foldLabel writes it
+	opAttachment                  //
 )
 
 // The costs of finding out, in the order in which keys are looked at.
@@ -209,6 +215,7 @@ func (p *searchParser) key() searchNode {
 // searchNeeds are the keys that not every server knows, with what brings each.
 var searchNeeds = map[string]string{
 	"OLDER": "WITHIN", "YOUNGER": "WITHIN", "MODSEQ": "CONDSTORE", "EMAILID": "OBJECTID", "THREADID": "OBJECTID",
+	"X-GM-MSGID": gmailExtension, "X-GM-THRID": gmailExtension, "X-GM-LABELS": gmailExtension, "X-GM-RAW": gmailExtension,
 	"NEW": "IMAP4REV1", "OLD": "IMAP4REV1", "RECENT": "IMAP4REV1",
 }
 

@@ -79,6 +79,8 @@ func (p *searchParser) compared(word string) searchNode {
 		return p.modSequence()
 	case "EMAILID": // RFC 8474 §6
 		return searchNode{op: opEmailID, text: p.argument()}
+	case "X-GM-MSGID", "X-GM-THRID", "X-GM-LABELS", "X-GM-RAW":
+		return p.gmailKey(word)
 	case "THREADID": // no message has one
 		_ = p.argument()
 		return not(searchNode{op: opAnd})

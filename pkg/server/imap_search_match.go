@@ -68,6 +68,8 @@ func (k *matcher) match(n *searchNode) bool {
 		return k.matchSent(n)
 	case opText:
 		return k.matchText(n)
+	case opGmailID, opGmailThread, opLabel, opLabelLike, opAttachment:
+		return k.matchGmail(n)
 	}
 	return k.matchInfo(n)
 }

@@ -21,6 +21,8 @@ type imapStore struct {
 	op        byte // '+', '-', or '=' for replacing
 	silent    bool
 	flags     []string
+	labelled  bool     // it is about X-GM-LABELS
+	labels    []string // names of mailboxes
 }
 
 // store answers STORE and UID STORE.
@@ -40,6 +42,9 @@ func (s *imapSession) store(d *imapwire.Decoder) error {
 	list, err := s.resolve(o.set)
 	if err != nil {
 		return err
+	}
+	if o.labelled {
+		return s.storeLabels(o, list)
 	}
 	v := s.view
 	var refused []uint32
@@ -90,14 +95,16 @@ func (s *imapSession) storeArgs(d *imapwire.Decoder) (imapStore, error) {
 	case d.Accept('-'):
 		o.op = '-'
 	}
-	switch d.Keyword() {
-	case "FLAGS":
-	case "FLAGS.SILENT":
-		o.silent = true
-	default:
+	item, silent := strings.CutSuffix(d.Keyword(), ".SILENT")
+	o.silent, o.labelled = silent, item == "X-GM-LABELS" && s.has(gmailExtension)
+	if item != "FLAGS" && !o.labelled {
 		return o, imapBad("", "FLAGS expected")
 	}
 	d.SP()
+	if o.labelled {
+		o.labels = s.labelArgs(d)
+		return o, s.finish(d)
+	}
 	var err error
 	o.flags, err = flagArgs(d, false)
 	if err != nil {

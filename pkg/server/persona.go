@@ -16,22 +16,40 @@ func Personas() []string { return slices.Sorted(maps.Keys(personas())) }
 // is for Options.Without, and faults, which is never nil, for Options.Faults (see JoinFaults). A name that is not known
 // is an error. Faults keep count of what they have seen: each server needs its own.
 //
-//	gmail      LITERAL-, no QRESYNC; after many commands "OK [THROTTLED]" and "[OVERQUOTA]"
+//	gmail      X-GM-EXT-1, mailboxes are labels; LITERAL-, no QRESYNC; after many commands "OK [THROTTLED]" and "[OVERQUOTA]"
 //	exchange   XOAUTH2 only; no CONDSTORE, ENABLE or ESEARCH; "Request is throttled. Suggested Backoff Time: N milliseconds"
 //	yahoo      no CONDSTORE, IDLE or SASL-IR; no tokens; now and then NO [UNAVAILABLE]
 //	icloud     CONDSTORE and QRESYNC, but an empty ENABLED; no MOVE, no LITERAL+; BINARY.SIZE is a syntax error
 //	courier    an old server: none of what came after 2004
 //	coremail   126 and 163: ID must come before SELECT; SASL-IR is announced and refused
 //
-// A persona takes away, refuses and changes texts. It does not add anything: extensions of the provider's own
-// (X-GM-EXT-1, XLIST, XYMHIGHESTMODSEQ, ACL, METADATA) are not announced, and neither are folder names and separators
-// ("[Gmail]/…", "INBOX.") and greetings other than Coremail's imitated. Nor are these: limits of traffic and of
+// A persona takes away, refuses and changes texts. It does not add anything, but for Gmail's labels: other extensions of
+// the provider's own (XLIST, XYMHIGHESTMODSEQ, ACL, METADATA) are not announced, and neither are folder names and
+// separators ("INBOX.") and greetings other than Coremail's imitated. Nor are these: limits of traffic and of
 // messages shown, the size limits (set Options.MaxMessage, as APPENDLIMIT and SIZE tell it), UIDVALIDITY changes (see
 // ParseScript, lie uidvalidity), iCloud's user names, its LIST-STATUS without LIST-EXTENDED and its HIGHESTMODSEQ that
 // is missing unless CONDSTORE was enabled before the first SELECT, its ESEARCH that tells only COUNT, Yahoo's
 // HIGHESTMODSEQ without CONDSTORE, Coremail's missing UIDNEXT, and the two-step XOAUTH2 of Exchange in POP3. Where a
 // provider counts traffic and time, a persona counts commands, so that a test meets the limit soon and always at the
 // same place; the numbers are its own, and waiting times are shorter than the provider's.
+//
+// With gmail (its faults are a Labeller) the mailboxes are INBOX, [Gmail]/All Mail (\All), Drafts, Important, Sent Mail,
+// Spam, Starred and Trash, and one for each label of the user:
+//
+//   - A message that is not in Spam or Trash is in All Mail, once, and in the mailbox of each of its labels. COPY and
+//     APPEND add a label; EXPUNGE removes it. What comes to Spam or Trash, by COPY, MOVE or a label, is nowhere else; to
+//     expunge it there is to delete it. EXPUNGE in All Mail moves to Trash, and MOVE does not take anything out of it.
+//   - Copies have one X-GM-MSGID, and a UID in each mailbox. Flags are those of the message; \Deleted is that of the
+//     mailbox. \Flagged and the label \Starred are one.
+//   - FETCH, STORE and SEARCH know X-GM-LABELS, SEARCH X-GM-RAW with the usual operators, and what it does not
+//     understand are words. The label of the selected mailbox is not told and cannot be removed by STORE. A change of
+//     labels gives the message a new mod-sequence.
+//
+// Not as at Gmail: mod-sequences are those of a mailbox and not of the account; X-GM-THRID goes by References alone and
+// is not the X-GM-MSGID of the first message; a message that is appended twice is two, whatever its Message-ID; labels
+// are forgotten in Trash; nothing gets \Important, \Sent or \Draft by itself; \Deleted alone does not expunge;
+// X-GM-RAW finds parts of words, and knows no parentheses but behind an operator; system labels are atoms, where Gmail
+// has quoted strings too; mailboxes have no names in other languages.
 func Persona(name string) (without []string, faults Faults, err error) {
 	p, ok := personas()[strings.ToLower(name)]
 	if !ok {
@@ -54,6 +72,7 @@ type persona struct {
 	rules    []Rule
 	idFirst  bool // SELECT and EXAMINE are refused in a session without ID
 	refuseIR bool // AUTHENTICATE with an initial response is refused
+	labels   bool // mailboxes are labels
 }
 
 // Ways to log in: those that no large provider has, passwords, and tokens.
@@ -78,11 +97,12 @@ func personas() map[string]persona {
 func personaGmail() persona {
 	return persona{
 		without: personaRare,
+		labels:  true,
 		offers: map[string]string{
 			// Before and after login: MailKit#1396. CONDSTORE without QRESYNC, LITERAL- and not LITERAL+.
 			"imap": "IMAP4rev1 UNSELECT IDLE NAMESPACE QUOTA ID CHILDREN SASL-IR UIDPLUS ENABLE MOVE CONDSTORE " +
 				"ESEARCH UTF8=ACCEPT LIST-EXTENDED LIST-STATUS LITERAL- SPECIAL-USE APPENDLIMIT COMPRESS=DEFLATE STARTTLS LOGIN AUTH " +
-				"AUTH=PLAIN AUTH=XOAUTH2 AUTH=OAUTHBEARER",
+				"AUTH=PLAIN AUTH=XOAUTH2 AUTH=OAUTHBEARER X-GM-EXT-1",
 			// email-oauth2-proxy#287: no DSN, no BINARYMIME.
 			"smtp": "SIZE 8BITMIME ENHANCEDSTATUSCODES PIPELINING CHUNKING SMTPUTF8 STARTTLS AUTH AUTH=PLAIN AUTH=LOGIN AUTH=XOAUTH2 AUTH=OAUTHBEARER",
 			// horde/Imap_Client#36: no PIPELINING.
@@ -198,8 +218,9 @@ type personaSession struct{ identified bool }
 const personaMemory = 8192
 
 var (
-	_ Faults = (*personaFaults)(nil)
-	_ Hider  = (*personaFaults)(nil)
+	_ Faults   = (*personaFaults)(nil)
+	_ Hider    = (*personaFaults)(nil)
+	_ Labeller = (*personaFaults)(nil)
 )
 
 // Strike implements Faults.
@@ -220,6 +241,9 @@ func (p *personaFaults) Hidden(protocol, extension string) bool {
 	}
 	return !slices.Contains(p.offered, protocol+" "+strings.ToUpper(extension))
 }
+
+// Labels implements Labeller.
+func (p *personaFaults) Labels() bool { return p.persona.labels }
 
 // session does what depends on the commands that a session has had.
 func (p *personaFaults) session(e Event) Strike {

@@ -46,7 +46,7 @@ func TestPersonaCapabilities(t *testing.T) {
 		{"gmail",
 			"IMAP4rev1 LITERAL- SASL-IR ID ENABLE STARTTLS AUTH=OAUTHBEARER AUTH=XOAUTH2 AUTH=PLAIN",
 			"IMAP4rev1 LITERAL- SASL-IR ID ENABLE NAMESPACE CHILDREN UNSELECT UIDPLUS MOVE IDLE LIST-EXTENDED LIST-STATUS SPECIAL-USE " +
-				"CONDSTORE ESEARCH UTF8=ACCEPT QUOTA COMPRESS=DEFLATE APPENDLIMIT=268435456",
+				"CONDSTORE ESEARCH UTF8=ACCEPT QUOTA COMPRESS=DEFLATE X-GM-EXT-1 APPENDLIMIT=268435456",
 			"PIPELINING SIZE=268435456 8BITMIME SMTPUTF8 CHUNKING ENHANCEDSTATUSCODES STARTTLS AUTH=OAUTHBEARER,XOAUTH2,PLAIN,LOGIN",
 			"TOP UIDL RESP-CODES EXPIRE SASL=OAUTHBEARER,XOAUTH2,PLAIN USER STLS"},
 		{"exchange",
@@ -235,7 +235,11 @@ func TestPersonaClient(t *testing.T) {
 			if _, err := c.Fetch(t.Context(), set, &imap.FetchOptions{Flags: true, Size: true}, func(*imap.Message) error { n++; return nil }); err != nil || n != 3 {
 				t.Errorf("got %d messages, %v, want 3", n, err)
 			}
-			if _, err := c.Move(t.Context(), set, "Trash"); err != nil {
+			trash := "Trash"
+			if name == "gmail" {
+				trash = "[Gmail]/Trash"
+			}
+			if _, err := c.Move(t.Context(), set, trash); err != nil {
 				t.Errorf("move: %v", err)
 			}
 		})

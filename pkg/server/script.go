@@ -160,7 +160,10 @@ func JoinFaults(list ...Faults) Faults {
 
 type joinedFaults []Faults
 
-var _ Hider = joinedFaults{}
+var (
+	_ Hider    = joinedFaults{}
+	_ Labeller = joinedFaults{}
+)
 
 func (j joinedFaults) Strike(e Event) (result Strike) {
 	struck := false
@@ -176,6 +179,13 @@ func (j joinedFaults) Hidden(protocol, extension string) bool {
 	return slices.ContainsFunc(j, func(f Faults) bool {
 		h, ok := f.(Hider)
 		return ok && h.Hidden(protocol, extension)
+	})
+}
+
+func (j joinedFaults) Labels() bool {
+	return slices.ContainsFunc(j, func(f Faults) bool {
+		l, ok := f.(Labeller)
+		return ok && l.Labels()
 	})
 }
 

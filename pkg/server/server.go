@@ -84,6 +84,7 @@ type Server struct {
 	options   Options
 	store     Store
 	ownStore  bool
+	labels    bool // mailboxes are labels: see Labeller
 	log       *slog.Logger
 	tls       *tls.Config
 	keys      *auth.Keys // SCRAM keys, worked out once for each user
@@ -170,6 +171,13 @@ func newServer(ctx context.Context, o Options) (*Server, error) {
 	}
 	if srv.store == nil {
 		srv.store, srv.ownStore = NewMemory(), true
+	}
+	if l, ok := o.Faults.(Labeller); ok && l.Labels() {
+		base, ok := srv.store.(*localStore)
+		if !ok {
+			return nil, errLabelStore
+		}
+		srv.store, srv.labels = newLabelStore(base), true
 	}
 	srv.ctx, srv.cancel = context.WithCancel(ctx)
 	return srv, nil

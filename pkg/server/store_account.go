@@ -13,8 +13,11 @@ import (
 	"time"
 )
 
-// defaultMailboxes are made with an account, beside INBOX.
-var defaultMailboxes = [...]struct{ name, use string }{
+// furnishing is a mailbox that is made with an account.
+type furnishing struct{ name, use string }
+
+// defaultMailboxes are made with an account, beside INBOX, if the store does not want others.
+var defaultMailboxes = []furnishing{
 	{"Sent", `\Sent`}, {"Drafts", `\Drafts`}, {"Trash", `\Trash`}, {"Junk", `\Junk`}, {"Archive", `\Archive`},
 }
 
@@ -27,8 +30,9 @@ type localStore struct {
 	closed atomic.Bool
 	serial atomic.Uint64
 
-	mu       sync.Mutex
-	accounts map[string]*account
+	mu        sync.Mutex
+	accounts  map[string]*account
+	furniture []furnishing // mailboxes of a new account; nil: the default ones
 }
 
 // storeKeeper opens accounts.
@@ -139,7 +143,11 @@ func (a *account) furnish() error {
 		return err
 	}
 	a.subs[inbox] = true
-	for _, d := range defaultMailboxes {
+	furniture := a.store.furniture
+	if furniture == nil {
+		furniture = defaultMailboxes
+	}
+	for _, d := range furniture {
 		if err := a.make(d.name, d.use); err != nil {
 			return err
 		}
@@ -212,6 +220,13 @@ func (a *account) Mailbox(name string) (Mailbox, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// exists tells if there is a mailbox of that canonical name.
+func (a *account) exists(name string) bool {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.boxes[name] != nil
 }
 
 func (a *account) find(name string) (*mailbox, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 )
 
@@ -22,6 +23,12 @@ type letter struct {
 // the process ends between the return of deliverAll and the reply to the client, or if
 // somebody has moved or copied one of them before the rest was published.
 func deliverAll(ctx context.Context, letters []letter) (err error) {
+	letters, follow := withoutLabels(letters)
+	defer func() {
+		if err == nil {
+			follow()
+		}
+	}()
 	all := make([]arriving, len(letters))
 	var end func() error
 	defer func() {
@@ -52,6 +59,24 @@ func deliverAll(ctx context.Context, letters []letter) (err error) {
 		}
 	}
 	return end()
+}
+
+// withoutLabels gives the mailboxes that the labels are made of. With follow the others get what was delivered: if that
+// fails, or the process ends, it is done later.
+func withoutLabels(letters []letter) (bare []letter, follow func()) {
+	bare = slices.Clone(letters)
+	var labels []*labelBox
+	for i, l := range letters {
+		if b, ok := l.box.(*labelBox); ok {
+			bare[i].box = b.mailbox
+			labels = append(labels, b)
+		}
+	}
+	return bare, func() {
+		for _, b := range labels {
+			b.acct.begin()()
+		}
+	}
 }
 
 // withdraw takes back what was published, and forgets the pledge if that worked.

@@ -9,6 +9,7 @@ import (
 const (
 	flagSeen    = `\Seen`
 	flagDeleted = `\Deleted`
+	flagFlagged = `\Flagged`
 	flagRecent  = `\Recent`
 
 	maxFlags      = 200 // of one message
