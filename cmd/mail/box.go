@@ -37,7 +37,7 @@ func (c *call) openBox(src string) (*store.Source, error) {
 func boxData(err error) error {
 	var bad *store.Error
 	if errors.As(err, &bad) {
-		return codef(exitData, "%w", err)
+		return codef(exitData, "%v", err) // whatever else is in it
 	}
 	return err
 }

@@ -20,9 +20,11 @@ func (e *env) boxDedupeCommand() *cli.Command {
 	return e.leaf(leaf{
 		name:  "dedupe",
 		usage: "remove messages that are there more than once",
-		about: "Removes from a Maildir or a folder of .eml files the messages that it holds more than once, octet for octet, or, " +
-			"--by message-id, with the same Message-ID. The oldest stays. With --to they are moved rather than removed: each is on " +
-			"disk there before it goes. Prints the path of each duplicate. An mbox has to be converted first.\n\n" + boxSourceHelp,
+		about: "Removes from a Maildir, a folder of .eml files or an mbox the messages that it holds more than once, octet for octet, or, " +
+			"--by message-id, with the same Message-ID. The oldest stays, in an mbox the first. With --to they are moved rather than removed: each is on " +
+			"disk there before it goes. Prints the path of each duplicate.\n\n" +
+			"An mbox is locked, written anew beside the old file, without a change to any other octet, and replaced at once, so that a run that is " +
+			"interrupted leaves one of the two whole. Mode and owner stay.\n\n" + boxSourceHelp,
 		args:    "SRC",
 		minArgs: 1,
 		maxArgs: 1,

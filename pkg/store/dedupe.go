@@ -29,19 +29,30 @@ type Duplicate struct {
 	To   string // where it was moved, "" if it was not
 }
 
-// Dedupe removes from a Maildir or a folder of .eml files what it holds more than
-// once, and returns how many messages that were. The oldest of equal messages is
-// kept, by the date it was received, then by its name. Before a message goes it is
-// read once more, and compared; if To is set it is durable there first. Another
-// kind of source is an *Error: a mailbox in one file cannot lose a message safely
-// while other programs may add some.
+// Dedupe removes from a Maildir, a folder of .eml files or an mbox what it holds more
+// than once, and returns how many messages that were. If To is set a message is
+// durable there before it goes.
+//
+// The oldest of equal messages in a folder is kept, by the date it was received, then
+// by its name. Before a message goes it is read once more, and compared.
+//
+// Of equal messages in an mbox the first is kept. All that stays is copied, octet for
+// octet, to a new file, which is read again, made durable, and takes the name of the
+// old one, its mode and its owner while the locks are held; extended attributes are
+// not kept. So a process that dies leaves one of the two, whole. The file
+// that a symbolic link names is the one replaced. Paths have the offsets in the old
+// file. Programs that change the mbox without a lock are a *ChangedError, if that is
+// seen; those that open it before they lock it have to look if it is still the same.
 func Dedupe(ctx context.Context, src *Source, o DedupeOptions) (int, error) {
 	st, err := os.Stat(src.Path)
 	if err != nil {
 		return 0, err
 	}
-	if (src.Kind != KindMaildir && src.Kind != KindEML) || !st.IsDir() {
-		return 0, &Error{Path: src.Path, Msg: "duplicates can be taken out of a Maildir or a folder of .eml files only"}
+	switch {
+	case src.Kind == KindMbox, src.Kind == KindMboxO, src.Kind == KindMboxCL2:
+		return dedupeMbox(ctx, src, o)
+	case !st.IsDir():
+		return 0, &Error{Path: src.Path, Msg: "one message has no duplicates"}
 	}
 	root, err := os.OpenRoot(src.Path)
 	if err != nil {
@@ -96,7 +107,7 @@ func (d *deduper) look(ctx context.Context, src *Source) ([]fileCopy, error) {
 		if err != nil {
 			return nil, err
 		}
-		key, ok, err := d.key(m)
+		key, ok, err := d.o.key(m)
 		if err != nil {
 			return nil, err
 		}
@@ -122,8 +133,8 @@ func (d *deduper) look(ctx context.Context, src *Source) ([]fileCopy, error) {
 
 // key is what equal messages have in common. A message without Message-ID is like
 // no other.
-func (d *deduper) key(m *Message) (key Digest, ok bool, err error) {
-	if !d.o.ByMessageID {
+func (o DedupeOptions) key(m *Message) (key Digest, ok bool, err error) {
+	if !o.ByMessageID {
 		key, err = m.Digest()
 		return key, true, err
 	}
@@ -173,7 +184,7 @@ func (d *deduper) check(c fileCopy, do func(*Message) error) (path string, same 
 			return false
 		}
 		var key Digest
-		if key, _, err = d.key(m); err == nil && key == c.key {
+		if key, _, err = d.o.key(m); err == nil && key == c.key {
 			same = true
 			err = do(m)
 		}

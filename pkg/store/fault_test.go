@@ -42,6 +42,8 @@ func TestMain(m *testing.M) {
 		helperOpen(dest)
 	case "convert":
 		helperConvert(dest)
+	case "dedupe":
+		helperDedupe(dest)
 	}
 }
 

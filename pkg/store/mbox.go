@@ -176,7 +176,10 @@ func (m *mbox) Put(ctx context.Context, wire io.Reader, meta Meta) (name string,
 func (m *mbox) Batch() Batch { return &mboxBatch{m: m} }
 
 // name is the name of the message at an offset.
-func (m *mbox) name(at int64) string { return m.path + "@" + strconv.FormatInt(at, 10) }
+func (m *mbox) name(at int64) string { return mboxName(m.path, at) }
+
+// mboxName is the name of the message at an offset of the mbox path.
+func mboxName(path string, at int64) string { return path + "@" + strconv.FormatInt(at, 10) }
 
 // append writes what plan knows of behind the end of the file, and returns where
 // that begins. After an error the file is as it was.

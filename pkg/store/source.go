@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/mail-toolkit/mail/pkg/message"
@@ -188,6 +187,11 @@ func (s *Source) readMbox(ctx context.Context, yield func(*Message, error) bool)
 	if err != nil {
 		return err
 	}
+	return s.mboxMessages(f, yield)
+}
+
+// mboxMessages reads an mbox that is locked.
+func (s *Source) mboxMessages(f *os.File, yield func(*Message, error) bool) error {
 	st, err := f.Stat()
 	if err != nil {
 		return err
@@ -203,7 +207,7 @@ func (s *Source) readMbox(ctx context.Context, yield func(*Message, error) bool)
 		if err != nil {
 			return yield(nil, err)
 		}
-		msg.Path = s.Path + "@" + strconv.FormatInt(msg.offset, 10)
+		msg.Path = mboxName(s.Path, msg.offset)
 		msg.Meta.Flags = addFlags(msg.Meta.Flags, statusFlags(msg.Spool))
 		return yield(msg, nil)
 	})

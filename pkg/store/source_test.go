@@ -393,9 +393,9 @@ func TestDedupe(t *testing.T) {
 		}
 	}
 	var bad *Error
-	path := writeFile(t, filepath.Join(t.TempDir(), "x"), "From a\nb\n")
-	if _, err := Dedupe(context.Background(), &Source{KindMbox, path}, DedupeOptions{}); !errors.As(err, &bad) {
-		t.Errorf("mbox: got %v, want an *Error", err)
+	path := writeFile(t, filepath.Join(t.TempDir(), "x.eml"), "a\nb\n")
+	if _, err := Dedupe(context.Background(), &Source{KindEML, path}, DedupeOptions{}); !errors.As(err, &bad) {
+		t.Errorf("one file: got %v, want an *Error", err)
 	}
 }
 

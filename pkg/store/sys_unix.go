@@ -27,6 +27,22 @@ func alive(pid int) bool { return syscall.Kill(pid, 0) != syscall.ESRCH }
 // syncFile makes a file, or the names in a directory, durable.
 func syncFile(f *os.File) error { return f.Sync() }
 
+// keepOwner gives f the owner and the group that another file has.
+func keepOwner(f *os.File, of os.FileInfo) error {
+	want, ok := of.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if have, ok := st.Sys().(*syscall.Stat_t); ok && have.Uid == want.Uid && have.Gid == want.Gid {
+		return nil
+	}
+	return f.Chown(int(want.Uid), int(want.Gid))
+}
+
 // isReadOnly reports a file system that cannot be written to.
 func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }
 
