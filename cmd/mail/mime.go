@@ -28,7 +28,8 @@ func (e *env) mimeCommand() *cli.Command {
 
 // mimePartsHelp is the part of the help about numbers of parts.
 const mimePartsHelp = "Parts have the numbers that IMAP gives them: 1, 2, 2.1; a message inside part 2 has parts 2.1, 2.2. A message " +
-	"that is no multipart has part 1. TEXT is the whole body of a multipart message, and 2.TEXT that of one inside part 2."
+	"that is no multipart has part 1. TEXT is the whole body of a multipart message, and 2.TEXT that of one inside part 2. The uuencoded " +
+	"files between the lines of text part 1 are 1.U1, 1.U2, numbers that IMAP does not have; the text is without them."
 
 // mimeInputHelp is the part of the help about the input.
 const mimeInputHelp = "The message is read from FILE or standard input, with lines ended by LF or CR LF. An mboxrd stream, which " +
@@ -126,6 +127,14 @@ func newPartObject(p *mimetree.Part, size int64) *partObject {
 	return o
 }
 
+// place gives where a part stands in the message, nil for one that is not there as it is.
+func place(p *mimetree.Part) (header, body *span) {
+	if p.Decoded {
+		return nil, nil
+	}
+	return &span{p.HeaderOffset, p.BodyOffset - p.HeaderOffset}, &span{p.BodyOffset, p.Size}
+}
+
 // noteDefects names what is wrong with a part.
 func (c *call) noteDefects(p *mimetree.Part) {
 	for _, d := range p.Defects {
@@ -149,8 +158,11 @@ func partID(s string) (string, error) {
 		if word == "TEXT" && last {
 			continue
 		}
+		if last && i > 0 {
+			word = strings.TrimPrefix(word, "U")
+		}
 		if word == "" || strings.Trim(word, "0123456789") != "" || word[0] == '0' {
-			return "", usagef("%q is not the number of a part: 1, 1.2 or TEXT is expected", s)
+			return "", usagef("%q is not the number of a part: 1, 1.2, 1.U1 or TEXT is expected", s)
 		}
 	}
 	return id, nil

@@ -25,7 +25,8 @@ func (e *env) mimeCatCommand() *cli.Command {
 		about: "Prints the body of a part with its transfer encoding undone. Text is converted to UTF-8, with U+FFFD for what is nothing in " +
 			"its charset, and the lines of a text that flows (format=flowed) are joined. A message inside the message, and a multipart, " +
 			"is printed as it stands.\n\nPART is a number, the name of a file as the message or `mail mime unpack` has it, or a pattern " +
-			"such as '*.csv'; of a name or a pattern all parts that match are printed, one after the other. " + mimePartsHelp + "\n\n" + mimeInputHelp,
+			"such as '*.csv'; of a name or a pattern all parts that match are printed, one after the other, but a uuencoded file in a " +
+			"text where it stands. With --raw a text is printed with the files in it as they stand. " + mimePartsHelp + "\n\n" + mimeInputHelp,
 		args:    "PART [FILE]",
 		minArgs: 1,
 		maxArgs: 2,
@@ -58,8 +59,9 @@ func (c *call) mimeCat(ctx context.Context, o mimeCatOptions) error {
 	err = c.eachMessage(ctx, c.operand(1), func(r io.Reader) error {
 		var printed *mimetree.Part
 		walk := &mimetree.WalkOptions{
-			Decode:      mimetree.DecodeOptions{LF: true},
-			OpenEncoded: true,
+			Decode:        mimetree.DecodeOptions{LF: true},
+			OpenEncoded:   true,
+			OpenUuencoded: true,
 			Leave: func(p *mimetree.Part) error {
 				if p == printed {
 					c.noteDefects(p)
@@ -72,8 +74,9 @@ func (c *call) mimeCat(ctx context.Context, o mimeCatOptions) error {
 			if !match.is(p) {
 				return nil
 			}
-			found, printed = true, p
-			return c.copyBody(p, body, o)
+			err := c.copyBody(p, body, o)
+			found, printed = true, p // last, since a file in a text is printed meanwhile
+			return err
 		})
 	})
 	if err == nil && !found {

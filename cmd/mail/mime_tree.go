@@ -38,7 +38,7 @@ func (e *env) mimeTreeCommand() *cli.Command {
 func (c *call) mimeTree(ctx context.Context, o mimeTreeOptions) error {
 	defects := 0
 	err := c.eachMessage(ctx, c.operand(0), func(r io.Reader) error {
-		tree, err := mimetree.ReadTree(r, &mimetree.WalkOptions{OpenEncoded: true})
+		tree, err := mimetree.ReadTree(r, &mimetree.WalkOptions{OpenEncoded: true, OpenUuencoded: true})
 		if err != nil {
 			return err
 		}
@@ -59,9 +59,8 @@ func (c *call) printTree(tree *mimetree.Tree, opts mimeTreeOptions) error {
 		objects := make(map[*mimetree.Part]*partObject)
 		for _, p := range tree.Parts {
 			o := newPartObject(p.Part, p.Size)
-			if opts.offsets && !p.Decoded {
-				o.Header = &span{p.HeaderOffset, p.BodyOffset - p.HeaderOffset}
-				o.Body = &span{p.BodyOffset, p.Part.Size}
+			if opts.offsets {
+				o.Header, o.Body = place(p.Part)
 			}
 			objects[p.Part] = o
 			if up := objects[p.Parent]; up != nil {
@@ -86,11 +85,12 @@ func (c *call) printTree(tree *mimetree.Tree, opts mimeTreeOptions) error {
 	return nil
 }
 
-// offsets are where a part stands. Inside an encoded message there is no such place.
+// offsets are where a part stands. Inside an encoded message or text there is no such place.
 func offsets(p *mimetree.Part) []string {
-	if p.Decoded {
+	header, body := place(p)
+	if body == nil {
 		return []string{"-", "-", "-"}
 	}
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
-	return []string{number(p.HeaderOffset), number(p.BodyOffset), number(p.Size)}
+	return []string{number(header.Offset), number(body.Offset), number(body.Size)}
 }

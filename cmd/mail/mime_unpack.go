@@ -20,6 +20,7 @@ type mimeUnpackOptions struct {
 	list     bool
 	keep     bool
 	messages bool
+	offsets  bool
 	lossless string
 	manifest string
 	maxParts int
@@ -35,6 +36,8 @@ func (e *env) mimeUnpackCommand() *cli.Command {
 		about: "Writes every part to a file of its own and prints the paths, one a line. Names are those that the message gives, made " +
 			"harmless; parts without a name are called part-NUMBER. A file that exists is never replaced, the new one gets a number: " +
 			"report-1.pdf. A file appears when it is complete. DIR must be no symbolic link, unless it ends in /.\n\n" +
+			"A uuencoded file between the lines of a text becomes a file of its own, printed before the text, which is written without it. A text that has " +
+			"a name or is an attachment stays as it is.\n\n" +
 			"With --lossless the message is taken apart so that `mail mime pack --from DIR` gives it again, octet for octet, or with what was " +
 			"edited in the files. Standard input is then one message, whatever it begins with.\n\n" + mimeInputHelp,
 		args:    "[FILE]",
@@ -44,6 +47,8 @@ func (e *env) mimeUnpackCommand() *cli.Command {
 		flags: []cli.Flag{
 			&cli.StringFlag{Name: "C", Usage: "write into the folder `DIR`, made when it is missing", Value: o.dir, Destination: &o.dir},
 			&cli.BoolFlag{Name: "list", Usage: "write nothing: print number, type, size and name of each part", Destination: &o.list},
+			&cli.BoolFlag{Name: "offsets", Usage: "tell with --list, --json or --manifest where each part stands, in octets: the offset of its header, and offset and size of its body",
+				Destination: &o.offsets},
 			&cli.BoolFlag{Name: "messages", Usage: "write messages inside the message whole, as .eml files", Destination: &o.messages},
 			&cli.StringFlag{Name: "lossless", Usage: "write into `DIR` all that it takes to pack the same message again", Destination: &o.lossless},
 			&cli.StringFlag{Name: "manifest", Usage: "write a JSON object for each file, with its part, size, type and SHA-256, to `FILE`; - prints them and no paths",
@@ -62,6 +67,8 @@ func (c *call) mimeUnpack(ctx context.Context, o mimeUnpackOptions) (err error) 
 		return usagef("--max-parts: at least 1 is expected")
 	case o.lossless != "" && (o.list || o.messages || o.dir != "."):
 		return usagef("--lossless excludes -C, --list and --messages")
+	case o.offsets && !o.list && !c.json && o.manifest == "":
+		return usagef("--offsets: --list, --json or --manifest is expected")
 	case o.list && o.manifest != "" && o.manifest != "-":
 		return usagef("--list writes no file: --manifest - prints the objects")
 	}
@@ -153,6 +160,8 @@ type manifestObject struct {
 	Size    int64  `json:"size"`
 	Type    string `json:"type"`
 	SHA256  string `json:"sha256"`
+	Header  *span  `json:"header,omitempty"` // where it stands in the message
+	Body    *span  `json:"body,omitempty"`
 }
 
 // openManifest starts the manifest beside its name, so that it appears when it is complete.
@@ -191,7 +200,10 @@ func (u *unpacking) told(e mimetree.Entry) error {
 	u.incomplete = u.incomplete || isLimit(e.Part)
 	path := filepath.Join(u.o.dir, e.Name)
 	digest := hex.EncodeToString(e.SHA256)
-	m := manifestObject{u.messages, e.Part.ID, valid(path), valid(e.Part.Filename), e.Size, e.Part.MediaType, digest}
+	m := manifestObject{u.messages, e.Part.ID, valid(path), valid(e.Part.Filename), e.Size, e.Part.MediaType, digest, nil, nil}
+	if u.o.offsets {
+		m.Header, m.Body = place(e.Part)
+	}
 	switch {
 	case u.o.manifest == "-":
 		return c.printJSON(m)
@@ -203,13 +215,17 @@ func (u *unpacking) told(e mimetree.Entry) error {
 	switch {
 	case c.json:
 		object := newPartObject(e.Part, e.Size)
-		object.SHA256 = digest
+		object.SHA256, object.Header, object.Body = digest, m.Header, m.Body
 		if !u.o.list {
 			object.Path = valid(path)
 		}
 		return c.printJSON(object)
 	case u.o.list:
-		return c.row(e.Part.ID, e.Part.MediaType, strconv.FormatInt(e.Size, 10), e.Name)
+		columns := []string{e.Part.ID, e.Part.MediaType, strconv.FormatInt(e.Size, 10), e.Name}
+		if u.o.offsets {
+			columns = append(columns, offsets(e.Part)...)
+		}
+		return c.row(columns...)
 	}
 	_, err := io.WriteString(c.stdout, c.text(path)+"\n")
 	return err

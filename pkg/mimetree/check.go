@@ -29,7 +29,7 @@ func Check(r io.Reader, o *CheckOptions, each func(Finding) error) error {
 		o = new(CheckOptions)
 	}
 	c := &checker{each: each, ids: make(map[contentKey]bool)}
-	walkOptions := &WalkOptions{Limits: o.Limits, OpenEncoded: true, Leave: c.leave}
+	walkOptions := &WalkOptions{Limits: o.Limits, OpenEncoded: true, OpenUuencoded: true, Leave: c.leave}
 	if err := walk(r, walkOptions, c.octets.write, c.visit); err != nil {
 		return err
 	}
@@ -61,10 +61,13 @@ func (c *checker) visit(p *Part, body *Body) error {
 			q.defect(DefectEncodingClass, "part "+p.ID+" is "+p.Encoding)
 		}
 	}
+	if p.Uuencoded {
+		p.Parent.defect(DefectUuencodedFile, "part "+p.ID)
+	}
 	if p.Container {
 		return nil
 	}
-	if !p.Decoded {
+	if !p.Decoded && !p.Uuencoded {
 		c.octets.binary = p.Encoding == "binary"
 	}
 	var err error
@@ -106,7 +109,11 @@ func checkNames(p *Part) {
 		p.defect(DefectFilename, shorten(filename)+" and "+shorten(name))
 	}
 	unsafe := func(r rune) bool { return r == '/' || r == '\\' || r != ' ' && !unicode.IsPrint(r) }
-	for _, s := range []string{filename, name} {
+	names := []string{filename, name}
+	if p.Uuencoded {
+		names = []string{p.Filename}
+	}
+	for _, s := range names {
 		if strings.ContainsFunc(s, unsafe) || s == "." || s == ".." {
 			p.defect(DefectFilenameUnsafe, shorten(s))
 		}

@@ -27,7 +27,7 @@ import (
 // ways are what the commands do with a message.
 var ways = map[string]func(r io.Reader) error{
 	"tree": func(r io.Reader) error {
-		_, err := ReadTree(r, &WalkOptions{OpenEncoded: true})
+		_, err := ReadTree(r, &WalkOptions{OpenEncoded: true, OpenUuencoded: true})
 		return err
 	},
 	"unpack": func(r io.Reader) error {

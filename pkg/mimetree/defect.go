@@ -15,7 +15,7 @@ const (
 	DefectBase64NoPadding  DefectID = "base64-no-padding"     // the last group lacks its padding
 	DefectBase64Truncated  DefectID = "base64-truncated"      // the end is a fragment of a group, dropped
 	DefectQPInvalid        DefectID = "qp-invalid-escape"     // "=" not followed by two hexadecimal digits, kept
-	DefectUUInvalid        DefectID = "uuencode-invalid"      // no begin line, or a line that does not fit its length
+	DefectUUInvalid        DefectID = "uuencode-invalid"      // no begin or end line, or a line that does not fit its length
 	DefectUnknownEncoding  DefectID = "unknown-encoding"      // Content-Transfer-Encoding not known, body kept as it is
 	DefectEightBit         DefectID = "8bit-in-7bit"          // octets above 127 in a body that says 7bit
 	DefectEncodedComposite DefectID = "encoded-composite"     // multipart or message with base64 or quoted-printable
@@ -52,6 +52,7 @@ const (
 	DefectBareLF         DefectID = "bare-lf"               // LF without CR in a message whose lines end in CR LF
 	DefectMixedLineEnds  DefectID = "line-ends-mixed"       // CR LF in a message whose lines end in LF
 	DefectLineLong       DefectID = "line-too-long"         // lines of more than 998 octets
+	DefectUuencodedFile  DefectID = "uuencoded-file"        // a file between the lines of a text, which some programs take out and others do not
 	DefectEncodingClass  DefectID = "encoding-conflict"     // a container says less than a part inside needs: 7bit around 8bit
 	DefectFilename       DefectID = "filename-conflict"     // filename and name differ
 	DefectFilenameUnsafe DefectID = "filename-unsafe"       // a name with separators or with characters that do not show

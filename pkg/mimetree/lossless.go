@@ -44,17 +44,20 @@ type losslessRecord struct {
 	File       string   `json:"file,omitempty"`
 	Type       string   `json:"type,omitempty"`
 	Encoding   string   `json:"encoding,omitempty"`
-	Boundaries []string `json:"boundaries,omitempty"` // that no line of the body may be taken for
-	Row        int      `json:"row,omitempty"`        // characters
-	EOL        string   `json:"eol,omitempty"`        // of the rows, and of a text that is encoded again
-	Open       bool     `json:"open,omitempty"`       // the body does not end with a line end
-	Lead       int64    `json:"lead,omitempty"`       // octets, decoded
+	Boundaries []string `json:"boundaries,omitempty"`     // that no line of the body may be taken for
+	RawBounds  [][]byte `json:"boundaryOctets,omitempty"` // those that are not UTF-8
+	Row        int      `json:"row,omitempty"`            // characters
+	EOL        string   `json:"eol,omitempty"`            // of the rows, and of a text that is encoded again
+	Open       bool     `json:"open,omitempty"`           // the body does not end with a line end
+	Joined     bool     `json:"joined,omitempty"`         // the body is empty and no line end is between the header and the delimiter
+	NoBlank    bool     `json:"noBlank,omitempty"`        // no blank line is before the body
+	Lead       int64    `json:"lead,omitempty"`           // octets, decoded
 	Size       int64    `json:"size"`
 	SHA256     string   `json:"sha256,omitempty"`
 }
 
 // UnpackLossless is [Unpack] with everything that it takes to put the same message together again: each leaf becomes a file, decoded, and
-// [LosslessName] holds the rest. Messages inside that are transfer-encoded are not opened, and line ends stay as they are. Messages, List
+// [LosslessName] holds the rest. Messages inside that are transfer-encoded are not opened, nor uuencoded files in texts, and line ends stay as they are. Messages, List
 // and Digest of o are not looked at.
 //
 // [Repack] is the way back. Memory does not depend on the size of the message. A message of unusual quoted-printable takes about twice
@@ -190,24 +193,37 @@ func (l *lossless) visit(p *Part, body *Body) error {
 		l.record.Encoding = "binary"
 	}
 	for q := p.Parent; q != nil; q = q.Parent {
-		if q.Multipart() {
-			l.record.Boundaries = append(l.record.Boundaries, boundaryOf(q))
+		switch b := boundaryOf(q); {
+		case !q.Multipart():
+		case utf8.ValidString(b):
+			l.record.Boundaries = append(l.record.Boundaries, b)
+		default:
+			l.record.RawBounds = append(l.record.RawBounds, []byte(b))
 		}
 	}
-	l.u.done = Entry{Part: p}
+	done := Entry{Part: p}
 	h := sha256.New()
 	split := &bodySplitter{src: chunks, keep: l.keep, record: &l.record}
-	l.u.done.Name, l.u.done.Size, err = l.u.write(name, func(f io.Writer) (int64, error) {
+	done.Name, done.Size, err = l.u.write(p, name, func(f io.Writer) (int64, error) {
 		return split.decode(io.MultiWriter(f, h))
 	})
+	l.record.Joined = body.w.bodyEnd == p.BodyOffset && body.w.before > 0
+	l.record.NoBlank = !endsBlank(body.w.block)
 	for _, d := range split.defects {
 		p.defect(d.ID, d.Detail)
 	}
-	l.record.File, l.record.Size = l.u.done.Name, l.u.done.Size
-	l.u.done.SHA256 = h.Sum(nil)
-	l.record.SHA256 = hex.EncodeToString(l.u.done.SHA256)
+	done.SHA256 = h.Sum(nil)
+	l.record.File, l.record.Size, l.record.SHA256 = done.Name, done.Size, hex.EncodeToString(done.SHA256)
+	l.u.done = done
 	l.put(&l.record)
 	return errors.Join(err, l.err)
+}
+
+// endsBlank tells if a header ends with a blank line.
+func endsBlank(block []byte) bool {
+	rest, ok := bytes.CutSuffix(block, []byte("\n"))
+	rest = bytes.TrimSuffix(rest, []byte("\r"))
+	return ok && (len(rest) == 0 || rest[len(rest)-1] == '\n')
 }
 
 func (l *lossless) leave(p *Part) error { return l.u.leave(p) }
@@ -219,7 +235,7 @@ type bodySplitter struct {
 	record  *losslessRecord
 	defects []Defect
 	last    byte   // the last octet of the body
-	carry   []byte // an unfinished row
+	carry   []byte // of the body, kept and not decoded yet
 	plain   []byte
 	again   []byte
 }

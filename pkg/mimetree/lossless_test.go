@@ -151,6 +151,69 @@ func TestLosslessEdit(t *testing.T) {
 	})
 }
 
+// TestLosslessEditAtDelimiter: an empty body that a delimiter follows at once, without a line end of its own, can be edited.
+func TestLosslessEditAtDelimiter(t *testing.T) {
+	for _, eol := range []string{"\n", "\r\n"} {
+		for _, encoding := range []string{"7bit", "base64", "quoted-printable"} {
+			in := strings.ReplaceAll(head+"--b\nContent-Transfer-Encoding: "+encoding+"\n\n--b\n\nother\n--b--\n", "\n", eol)
+			dir, entries := apart(t, []byte(in))
+			if err := os.WriteFile(filepath.Join(dir, entries[0].Name), []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, _ := together(t, dir)
+			tree, leaves, _, err := shape([]byte(got))
+			if err != nil || tree != "multipart(leaf leaf )" || string(leaves[0]) != "x" || string(leaves[1]) != "other" {
+				t.Errorf("%s, line end %q: got %q: %s %q, %v", encoding, eol, got, tree, leaves, err)
+			}
+		}
+	}
+}
+
+// TestLosslessEditCorpora edits the parts of what there is, one at a time: what is not refused changes that part, and no other.
+func TestLosslessEditCorpora(t *testing.T) {
+	edits := []string{"x", "", "\n", "one\ntwo\n", "X: y\n\nz", "a CR\r", "From me\n.\n", "=20 \n", "--"}
+	for i, name := range corpusFiles(t) {
+		data := readFile(t, name)
+		if len(data) > 9000 || testing.Short() && i%3 != 0 {
+			continue
+		}
+		dir, entries := apart(t, data)
+		contents := make(map[string]string)
+		for _, e := range entries {
+			contents[e.Name] = string(readFile(t, filepath.Join(dir, e.Name)))
+		}
+		for j, e := range entries[:min(len(entries), 10)] {
+			edit := edits[(i/3+j)%len(edits)]
+			if err := os.WriteFile(filepath.Join(dir, e.Name), []byte(edit), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var out bytes.Buffer
+			_, err := Repack(dir, &out)
+			if werr := os.WriteFile(filepath.Join(dir, e.Name), []byte(contents[e.Name]), 0o600); werr != nil {
+				t.Fatal(werr)
+			}
+			var refused *message.Error
+			if errors.As(err, &refused) {
+				continue
+			}
+			again, after := apart(t, out.Bytes())
+			if err != nil || len(after) != len(entries) {
+				t.Errorf("%s: part %s edited to %q: %d parts, were %d, %v", name, e.Part.ID, edit, len(after), len(entries), err)
+				continue
+			}
+			for _, a := range after {
+				want := contents[a.Name]
+				if a.Part.ID == e.Part.ID {
+					want = edit
+				}
+				if got := readFile(t, filepath.Join(again, a.Name)); lf(got) != lf([]byte(want)) {
+					t.Errorf("%s: part %s edited to %q: part %s is %s, want %s", name, e.Part.ID, edit, a.Part.ID, clip(got), clip([]byte(want)))
+				}
+			}
+		}
+	}
+}
+
 func TestLosslessErrors(t *testing.T) {
 	const name = LosslessName
 	tests := []struct{ name, file, text, want string }{
@@ -190,6 +253,30 @@ func TestLosslessErrors(t *testing.T) {
 			}
 		})
 	}
+	for _, tt := range []struct{ name, in, text, want string }{
+		{"no blank line", "no field\n", "X: y\n", "part-1.txt: a change, since no blank line is before it, which part 1 (7bit) cannot have"},
+		{"CR at the end", attachments("a"), "x\r", "a: a CR at the end, which part 1 (7bit) cannot have"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir, entries := apart(t, []byte(tt.in))
+			if err := os.WriteFile(filepath.Join(dir, entries[0].Name), []byte(tt.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Repack(dir, io.Discard); fmt.Sprint(err) != tt.want {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+	t.Run("delimiter that is no UTF-8", func(t *testing.T) {
+		dir, entries := apart(t, []byte("Content-Type: multipart/mixed; boundary=\"\xff\"\n\n--\xff\nContent-Transfer-Encoding: 8bit\n\nx\n--\xff--\n"))
+		if err := os.WriteFile(filepath.Join(dir, entries[0].Name), []byte("x\n--\xff\n\ny"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var bad *message.Error
+		if _, err := Repack(dir, io.Discard); !errors.As(err, &bad) || !strings.Contains(err.Error(), "a line that ends the part") {
+			t.Errorf("got %v, want an error", err)
+		}
+	})
 	t.Run("file is gone", func(t *testing.T) {
 		dir, _ := apart(t, []byte(losslessMessage))
 		if err := os.Remove(filepath.Join(dir, "uu")); err != nil {

@@ -12,7 +12,7 @@ import (
 // Part is one entity of a message: the message itself, a multipart, an embedded message or a leaf.
 type Part struct {
 	// ID is the part number of RFC 9051 §6.4.5: "1.2". A multipart that is the whole body of a message has none there; its ID is the
-	// section that holds its body, "TEXT" or "2.TEXT".
+	// section that holds its body, "TEXT" or "2.TEXT". The uuencoded files in part 1.2 are "1.2.U1", "1.2.U2", which no section is called.
 	ID string
 	// Depth is the number of containers around the part.
 	Depth int
@@ -34,8 +34,10 @@ type Part struct {
 	Embedded bool
 	// Container tells that the parts inside are walked: a multipart with a boundary, or a message.
 	Container bool
-	// Decoded tells that the part is in a message that was transfer-encoded: its offsets are those in that message, decoded.
+	// Decoded tells that the part is in a message or a text that was transfer-encoded: its offsets are those in that, decoded.
 	Decoded bool
+	// Uuencoded tells that the part is a file in the text that is its Parent. It has no header; its body is the lines from "begin" to "end".
+	Uuencoded bool
 
 	HeaderOffset int64 // where the header starts in the stream
 	BodyOffset   int64 // where the body starts
@@ -109,12 +111,15 @@ func (p *Part) describe(fallback string) {
 var errBodyOver = errors.New("mimetree: body read after its visit")
 
 // Body is the body of the part being visited. It is read at most once, in one of the ways below, and only during the visit;
-// what is not read is passed over. Reading the body of a container takes it as it stands, and the parts inside are then not visited.
+// what is not read is passed over. Reading the body of a container, or [Body.Raw] of a text with files in it, takes it as it stands, and the parts inside are then not visited.
 type Body struct {
 	w       *walker
 	part    *Part
+	file    *uuFile // of a file in a text, nil for all else
+	files   int     // in this text so far
 	started bool
 	over    bool
+	raw     bool
 	dec     *Decoder
 	text    replacer
 }
@@ -122,7 +127,9 @@ type Body struct {
 // chunks marks the body as read and gives its pieces as they stand.
 func (b *Body) chunks() chunker {
 	b.started = true
-	b.w.enterBody()
+	if b.file == nil {
+		b.w.enterBody()
+	}
 	return bodyChunks{b}
 }
 
@@ -132,6 +139,9 @@ type bodyChunks struct{ b *Body }
 func (c bodyChunks) next() ([]byte, error) {
 	if c.b.over {
 		return nil, errBodyOver
+	}
+	if c.b.file != nil {
+		return c.b.file.next()
 	}
 	return c.b.w.next()
 }
@@ -143,11 +153,68 @@ func (b *Body) decoder() *Decoder {
 		if b.part.Multipart() || b.part.Container && isIdentity(encoding) {
 			encoding = "8bit"
 		}
-		b.dec = newDecoder(b.chunks(), encoding, b.w.o.Decode)
-		b.dec.out = b.w.scratch
+		b.dec = b.split(encoding)
+		b.dec.out = *b.scratch()
 	}
 	return b.dec
 }
+
+// split is a decoder that leaves out the uuencoded files in a text, if they are wanted apart.
+func (b *Body) split(encoding string) *Decoder {
+	if !b.splits() {
+		return newDecoder(b.chunks(), encoding, b.w.o.Decode)
+	}
+	t := &uuText{src: b.chunks()}
+	t.open = func(name string, f *uuFile) (bool, error) { return b.w.openUuencoded(b, name, f) }
+	if isIdentity(encoding) {
+		return newDecoder(t, encoding, b.w.o.Decode)
+	}
+	decoded := newDecoder(t.src, encoding, b.w.o.Decode)
+	t.src = decodedChunks{decoded}
+	return &Decoder{src: t, dec: passing{new(identity), decoded}}
+}
+
+// splits tells if the body is looked through for uuencoded files. What is a file itself stays as it is.
+func (b *Body) splits() bool {
+	p := b.part
+	return b.w.o.OpenUuencoded && p.MediaType == "text/plain" && p.Filename == "" && p.Disposition != "attachment" &&
+		p.Encoding != "x-uuencode" && isKnownEncoding(p.Encoding)
+}
+
+// rest reads what is left of a text for the files in it.
+func (b *Body) rest() error {
+	if b.raw || !b.splits() {
+		return nil
+	}
+	_, err := b.WriteTo(io.Discard)
+	return err
+}
+
+// scratch is the buffer of the decoder: a file is decoded while the text around it is.
+func (b *Body) scratch() *[]byte {
+	if b.file != nil {
+		return &b.w.inner
+	}
+	return &b.w.scratch
+}
+
+// decodedChunks gives what a decoder gives.
+type decodedChunks struct{ d *Decoder }
+
+func (c decodedChunks) next() ([]byte, error) {
+	err := c.d.fill()
+	piece := c.d.rest
+	c.d.rest = nil
+	return piece, err
+}
+
+// passing changes nothing, and has the defects of the decoder before it.
+type passing struct {
+	*identity
+	from *Decoder
+}
+
+func (p passing) defects() []Defect { return p.from.Defects() }
 
 // Read gives the body with its transfer encoding undone. Bad data is no error: see [Part.Defects].
 func (b *Body) Read(p []byte) (int, error) { return b.decoder().Read(p) }
@@ -157,8 +224,9 @@ func (b *Body) WriteTo(w io.Writer) (int64, error) { return b.decoder().WriteTo(
 
 // Raw gives the body as it stands, transfer encoding and line ends included.
 func (b *Body) Raw() io.Reader {
+	b.raw = true
 	d := &Decoder{src: b.chunks(), dec: new(identity)}
-	d.out = b.w.scratch
+	d.out = *b.scratch()
 	return d
 }
 
@@ -179,7 +247,7 @@ func (b *Body) TextAs(charset string) io.Reader {
 // end closes the body after its visit.
 func (b *Body) end() {
 	b.over = true
-	if b.started {
+	if b.started && b.file == nil {
 		b.w.leaveBody()
 	}
 	if n := b.text.replaced; n > 0 {
@@ -189,6 +257,6 @@ func (b *Body) end() {
 		for _, d := range b.dec.Defects() {
 			b.part.defect(d.ID, d.Detail)
 		}
-		b.w.scratch = b.dec.out[:0]
+		*b.scratch() = b.dec.out[:0]
 	}
 }

@@ -2,7 +2,6 @@ package mimetree
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -18,7 +17,8 @@ import (
 // Repack writes the message that [UnpackLossless] took apart into dir, octet for octet. A file that was edited since is encoded anew, in the
 // encoding of its part, and nothing else differs; changed has the IDs of those parts. What an edited file would break is a
 // [*message.Error], found before anything is written: a line that reads as a delimiter, or octets that the encoding which the header
-// names cannot have; and so is a damaged [LosslessName]. No file outside of dir is read, whatever it names.
+// names cannot have. So is a damaged [LosslessName]; when only its octets are others that is found in the end, and not where a file was
+// edited. No file outside of dir is read, whatever it names.
 func Repack(dir string, w io.Writer) (changed []string, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -132,6 +132,8 @@ func (p *repacker) fits(part *repackPart) error {
 	switch {
 	case part.Encoding == "x-uuencode":
 		return bad("a change")
+	case part.NoBlank:
+		return bad("a change, since no blank line is before it")
 	case !isIdentity(part.Encoding):
 		return nil
 	}
@@ -144,33 +146,23 @@ func (p *repacker) fits(part *repackPart) error {
 	for _, b := range part.Boundaries {
 		s.boundaries = append(s.boundaries, boundary{text: []byte(b)})
 	}
-	facts, err := scanText(&chunkReader{src: s})
+	for _, b := range part.RawBounds {
+		s.boundaries = append(s.boundaries, boundary{text: b})
+	}
+	facts, err := scanText(&Decoder{src: s, dec: new(identity)})
 	switch {
 	case err != nil:
 		return err
 	case s.found.level >= 0:
 		return bad("a line that ends the part")
+	case facts.lastCR:
+		return bad("a CR at the end") // it would be part of the line end behind it
 	case part.Encoding == "7bit" && facts.eightBit > 0:
 		return bad("octets above 127")
 	case part.Encoding != "binary" && (facts.nul || facts.longest > message.MaxLineLength):
 		return bad("octets 0 or lines of more than 998 octets")
 	}
 	return nil
-}
-
-// chunkReader reads a chunker.
-type chunkReader struct {
-	src  chunker
-	rest []byte
-}
-
-func (c *chunkReader) Read(p []byte) (n int, err error) {
-	for len(c.rest) == 0 && err == nil {
-		c.rest, err = c.src.next()
-	}
-	n = copy(p, c.rest)
-	c.rest = c.rest[n:]
-	return n, err
 }
 
 // write writes what a record stands for.
@@ -234,6 +226,9 @@ func (p *repacker) lead() error {
 	default:
 		err = p.quoted(f, part)
 	}
+	if err == nil && part.edited && part.Joined {
+		_, err = p.out.WriteString(part.eol())
+	}
 	return err
 }
 
@@ -292,7 +287,7 @@ func (r *losslessRecord) eol() string {
 // quoted writes an edited part in quoted-printable.
 func (p *repacker) quoted(f io.Reader, part *repackPart) error {
 	e := newEncodedBody(f, nil, bodyForm{encoding: "quoted-printable", wire: part.eol() == "\r\n", guard: true}, &p.b)
-	var last []byte
+	var last byte
 	for {
 		piece, err := e.next()
 		if err == io.EOF {
@@ -307,9 +302,9 @@ func (p *repacker) quoted(f io.Reader, part *repackPart) error {
 		if _, err := p.out.Write(piece); err != nil {
 			return err
 		}
-		last = append(last[:0], piece[len(piece)-1])
+		last = piece[len(piece)-1]
 	}
-	if part.Open || bytes.HasSuffix(last, []byte("\n")) {
+	if part.Open || last == '\n' {
 		return nil
 	}
 	_, err := p.out.WriteString("=" + part.eol()) // a soft line break: the text has no line end

@@ -15,6 +15,7 @@ type textFacts struct {
 	size     int64
 	lines    int64 // line ends, LF or CRLF
 	crlf     int64 // those of them that are CRLF
+	lastCR   bool  // the last octet is CR
 	open     bool  // the last line has no line end
 	longest  int   // octets of the longest line
 	eightBit int64 // octets above 127
@@ -60,6 +61,7 @@ func newTextScanner() *textScanner { return &textScanner{hash: sha256.New()} }
 // facts ends the text.
 func (s *textScanner) facts() textFacts {
 	s.f.open = s.f.size > 0 && !s.lf
+	s.f.lastCR = s.cr
 	s.endLine()
 	s.f.invalid = s.f.invalid || len(s.tail) > 0
 	s.f.digest = s.hash.Sum(nil)

@@ -51,7 +51,8 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("message unpacks to more than %d octets", e.Max)
 }
 
-// Unpack writes every leaf of the message in r to a file of its own in dir and tells each, after it is complete, to each. Files
+// Unpack writes every leaf of the message in r to a file of its own in dir and tells each, after it is complete, to each; so the
+// uuencoded files in a text (see [WalkOptions]) come before it. Files
 // have mode 0600 and safe names (see [SafeName]); one that exists is never replaced, the new one gets a number. A file
 // appears complete or not at all. No symbolic link in dir is followed out of it, and none is written through. When dir itself is a
 // symbolic link that is a [*LinkError], unless its name ends in a separator; so nobody who can swap the folder for a link while
@@ -72,7 +73,8 @@ func Unpack(ctx context.Context, r io.Reader, dir string, o *UnpackOptions, each
 		defer root.Close() //nolint:errcheck // nothing is written through it
 		u.root = root
 	}
-	return Walk(u.in, &WalkOptions{Limits: o.Limits, Decode: DecodeOptions{LF: true}, OpenEncoded: true, Leave: u.leave}, u.visit)
+	return Walk(u.in, &WalkOptions{Limits: o.Limits, Decode: DecodeOptions{LF: true}, OpenEncoded: true, OpenUuencoded: true,
+		Leave: u.leave}, u.visit)
 }
 
 func newUnpacker(ctx context.Context, r io.Reader, o *UnpackOptions) *unpacker {
@@ -170,21 +172,22 @@ func (u *unpacker) visit(p *Part, body *Body) error {
 	if err != nil {
 		return err
 	}
-	u.done = Entry{Part: p}
+	done := Entry{Part: p}
 	var h hash.Hash
 	if u.o.Digest {
 		h = sha256.New()
 	}
 	if u.o.List {
-		if u.done.Name, err = u.candidate(name); err == nil {
-			u.done.Size, err = body.WriteTo(withDigest(io.Discard, h))
+		if done.Size, err = body.WriteTo(withDigest(io.Discard, h)); err == nil {
+			done.Name, err = u.candidate(p, name)
 		}
 	} else {
-		u.done.Name, u.done.Size, err = u.write(name, func(f io.Writer) (int64, error) { return body.WriteTo(withDigest(f, h)) })
+		done.Name, done.Size, err = u.write(p, name, func(f io.Writer) (int64, error) { return body.WriteTo(withDigest(f, h)) })
 	}
 	if h != nil {
-		u.done.SHA256 = h.Sum(nil)
+		done.SHA256 = h.Sum(nil)
 	}
+	u.done = done // reading a text has set it to the files inside
 	return err
 }
 
@@ -232,15 +235,15 @@ func (u *unpacker) limit() int64 {
 	return max(defaultMaxBytes, 100*u.in.n)
 }
 
-// write lets fill write a temporary file and gives it its name when it is complete.
-func (u *unpacker) write(name string, fill func(io.Writer) (int64, error)) (used string, n int64, err error) {
+// write lets fill write a temporary file for p and gives it its name when it is complete.
+func (u *unpacker) write(p *Part, name string, fill func(io.Writer) (int64, error)) (used string, n int64, err error) {
 	f, temp, err := u.create()
 	if err != nil {
 		return "", 0, err
 	}
 	n, err = fill(&cappedWriter{f: f, u: u})
 	if err = errors.Join(err, f.Close()); err == nil {
-		used, err = u.publish(temp, name)
+		used, err = u.publish(p, temp, name)
 	}
 	if rerr := u.root.Remove(temp); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
 		err = errors.Join(err, rerr)
@@ -267,9 +270,9 @@ func (u *unpacker) create() (*os.File, string, error) {
 
 // publish gives the complete file a name that is free. A hard link never replaces anything; where there are none, the name is looked
 // up first.
-func (u *unpacker) publish(temp, name string) (string, error) {
+func (u *unpacker) publish(p *Part, temp, name string) (string, error) {
 	for {
-		candidate, err := u.candidate(name)
+		candidate, err := u.candidate(p, name)
 		if err != nil {
 			return "", err
 		}
@@ -280,9 +283,9 @@ func (u *unpacker) publish(temp, name string) (string, error) {
 }
 
 // candidate is the next name to try. A name that the message gives is the only one when it is to be kept.
-func (u *unpacker) candidate(name string) (string, error) {
+func (u *unpacker) candidate(p *Part, name string) (string, error) {
 	candidate := u.names.free(name)
-	if candidate != name && u.o.Keep && u.done.Part.Filename != "" {
+	if candidate != name && u.o.Keep && p.Filename != "" {
 		return "", &fs.PathError{Op: "create", Path: name, Err: fs.ErrExist}
 	}
 	return candidate, nil

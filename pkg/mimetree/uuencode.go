@@ -1,6 +1,9 @@
 package mimetree
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // uuLineMax is the longest line looked at; the format's own limit is 61 characters.
 const uuLineMax = 4096
@@ -60,24 +63,28 @@ func (d *uuDecoder) line(dst, line []byte) []byte {
 		return dst
 	}
 	want := int(line[0]-' ') & 63
-	line = line[1:]
-	var group [4]byte
-	for want > 0 {
-		if len(line) < 4 { // blanks at the end may have been lost in transit
-			if len(line) == 0 && want > 3 {
-				d.list = addDefect(d.list, DefectUUInvalid, "short line")
-			}
-			line = append(group[:copy(group[:], line)], "    "[:4-len(line)]...)
+	groups := (want + 2) / 3
+	var padded [84]byte
+	if line = line[1:]; len(line) < 4*groups { // blanks at the end may have been lost in transit
+		if want-(len(line)+3)/4*3 > 3 {
+			d.list = addDefect(d.list, DefectUUInvalid, "short line")
 		}
-		a, b, c, e := line[0]-' ', line[1]-' ', line[2]-' ', line[3]-' '
-		if max(a, b, c, e) > 64 {
-			d.list = addDefect(d.list, DefectUUInvalid, "character outside the alphabet")
+		for n := copy(padded[:], line); n < len(padded); n++ {
+			padded[n] = ' '
 		}
-		a, b, c, e = a&63, b&63, c&63, e&63
-		out := [3]byte{a<<2 | b>>4, b<<4 | c>>2, c<<6 | e}
-		dst = append(dst, out[:min(want, 3)]...)
-		want -= 3
-		line = line[4:]
+		line = padded[:]
 	}
-	return dst
+	at, odd := len(dst), uint32(0)
+	dst = grow(dst, 3*groups)
+	for out := dst[at:]; len(out) >= 3 && len(line) >= 4; out, line = out[3:], line[4:] {
+		v := binary.BigEndian.Uint32(line)
+		odd |= (v+0x1f1f1f1f|v)&0x80808080 | ^(v|v<<1)&0x40404040 // above "`", below " "
+		v ^= 0x20202020                                           // in the lower six bits the same as to subtract " "
+		v = v>>6&0xfc0000 | v>>4&0x3f000 | v>>2&0xfc0 | v&0x3f
+		out[0], out[1], out[2] = byte(v>>16), byte(v>>8), byte(v)
+	}
+	if odd != 0 {
+		d.list = addDefect(d.list, DefectUUInvalid, "character outside the alphabet")
+	}
+	return dst[:at+want]
 }

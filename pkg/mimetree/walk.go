@@ -42,6 +42,10 @@ type WalkOptions struct {
 	Decode DecodeOptions
 	// OpenEncoded walks embedded messages that are transfer-encoded, which RFC 2045 §6.4 forbids, too, ten inside each other at most.
 	OpenEncoded bool
+	// OpenUuencoded visits the uuencoded files in texts, too: those between the lines of a text/plain part that has no file name and is no
+	// attachment. Each is a [Part] with the text as its Parent, visited while that is read, or after its visit when it is not, and Body.Read and
+	// Body.Text of the text leave it out.
+	OpenUuencoded bool
 	// Leave, when set, is called when a part is over: Size and Defects are then complete. For a container this is after its parts.
 	Leave func(p *Part) error
 }
@@ -98,6 +102,7 @@ type walker struct {
 	outside int           // containers around what is walked
 	encoded int           // encoded messages around it
 	scratch []byte        // of the decoders
+	inner   []byte        // of those of files in a text
 	block   []byte        // of the header reader
 	lines   *bufio.Reader // of the header parser
 }
@@ -129,6 +134,41 @@ func (w *walker) openEncoded(p *Part, body *Body) error {
 	return err
 }
 
+// openUuencoded visits a file in the text that body gives.
+func (w *walker) openUuencoded(body *Body, name string, f *uuFile) (taken bool, err error) {
+	text := body.part
+	if w.parts >= w.o.Limits.Parts {
+		text.defect(DefectPartLimit, strconv.Itoa(w.o.Limits.Parts)+" parts")
+		return false, nil
+	}
+	w.parts++
+	body.files++
+	p := &Part{ID: text.ID + ".U" + strconv.Itoa(body.files), Depth: text.Depth + 1, Parent: text, Header: new(message.Header),
+		MediaType: "application/octet-stream", Encoding: "x-uuencode", Filename: name, Uuencoded: true,
+		Decoded: text.Decoded || !isIdentity(text.Encoding), HeaderOffset: f.t.at}
+	if isIdentity(text.Encoding) {
+		p.HeaderOffset += text.BodyOffset
+	}
+	p.BodyOffset = p.HeaderOffset
+	start := f.t.at
+	inner := &Body{w: w, part: p, file: f}
+	if err := w.visit(p, inner); err != nil {
+		return true, err
+	}
+	for err == nil {
+		_, err = f.next()
+	}
+	if err != io.EOF {
+		return true, err
+	}
+	inner.end()
+	p.Size = f.t.at - start
+	if w.o.Leave == nil {
+		return true, nil
+	}
+	return true, w.o.Leave(p)
+}
+
 // depth is the number of containers around the next part.
 func (w *walker) depth() int { return w.outside + len(w.frames) }
 
@@ -153,6 +193,9 @@ func (w *walker) entity() (opened bool, err error) {
 	default:
 		body.end()
 		return w.open(p)
+	}
+	if err := body.rest(); err != nil {
+		return false, err
 	}
 	body.end()
 	if err := w.skip(); err != nil {
