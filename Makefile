@@ -65,6 +65,7 @@ bench:
 # The tests that kill and restart, and those that try at random, for longer.
 soak:
 	MAIL_SOAK=1 $(GO) test -count=1 -timeout 2h -run 'Kill' -v ./pkg/interop ./pkg/server
+	MAIL_SOAK=1 $(GO) test -count=1 -timeout 2h -run 'R10_RandomHistories|P6_MemoryOfHalfAMillion' -v ./pkg/backup
 	MAIL_SOAK=1 $(GO) test -count=1 -timeout 2h -run 'M10_RandomTrees|F3_FolderSwapped|S2_CorporaLinear' -v ./pkg/mimetree
 
 # The tour of the toolkit on two mail systems of its own; needs nothing but Go.

@@ -20,8 +20,8 @@ func (e *env) backupExportCommand() *cli.Command {
 	return e.leaf(leaf{
 		name:  "export",
 		usage: "write the messages of a backup to standard output",
-		about: "Writes the messages in DIR as an mboxrd stream, with their flags in the `From ` lines, or as a tar archive of .eml files in the " +
-			"folders of their mailboxes. The same snapshot always gives the same octets. Status 66 means that there was nothing to write, 3 that " +
+		about: "Writes the messages in DIR as an mboxrd stream, with their flags in the `From ` lines, or as a tar archive: unpacked, each " +
+			"mailbox is a Maildir, with flags, keywords (26 of each mailbox, as Dovecot has them) and dates. The same snapshot always gives the same octets. Status 66 means that there was nothing to write, 3 that " +
 			"some messages are damaged or missing, and were left out.\n\n" +
 			backupSelectionHelp + " " + backupSnapshotHelp + " " + backupPatternHelp,
 		args:    "DIR",

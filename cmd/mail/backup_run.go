@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -26,6 +27,13 @@ type backupRunOptions struct {
 	shard            shard
 	maxMessage       int64
 }
+
+// From manyMessages on, garbage is at most so many percent of what is in use. Most of that is the index of what is
+// stored then, which has no pointers: to collect often costs little.
+const (
+	manyMessages  = 100_000
+	backupGarbage = 10
+)
 
 // maxBackupConnections is more than servers allow.
 const maxBackupConnections = 64
@@ -264,7 +272,8 @@ func (b *backupRun) backup(ctx context.Context, repo *backup.Repo, server *backu
 		return nil, usagef("%s is of the format %s, not %s", b.dir, f, b.o.format)
 	}
 	b.bar = b.newProgress("backing up", -1)
-	if b.o.pop {
+	if b.o.pop { // its listing is in memory
+		debug.SetGCPercent(backupGarbage)
 		return repo.RunPOP(ctx, backup.POPOptions{Dial: server.pop, Budget: b.o.budget, DryRun: b.dryRun, Event: b.event})
 	}
 	return repo.Run(ctx, backup.RunOptions{
@@ -277,6 +286,11 @@ func (b *backupRun) backup(ctx context.Context, repo *backup.Repo, server *backu
 func (b *backupRun) event(e backup.Event) {
 	o := backupEvent{Event: string(e.Kind), Account: valid(b.account), DryRun: b.dryRun}
 	switch e.Kind {
+	case backup.EventPlan:
+		if e.Total >= manyMessages {
+			debug.SetGCPercent(backupGarbage)
+		}
+		return
 	case backup.EventMessage:
 		b.bar.expect(e.TotalBytes, e.Total)
 		b.bar.add(int(e.Bytes))

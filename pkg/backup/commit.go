@@ -20,7 +20,7 @@ const (
 	batchAge      = 2 * time.Second
 
 	maxOctets   = 2 * batchOctets // staged and not recorded
-	maxMessages = 6 * batchMessages
+	maxMessages = 4 * batchMessages
 )
 
 // itemKind is what an item tells the committer.
@@ -238,9 +238,34 @@ func (c *committer) places(batch []item) ([]store.Placement, error) {
 				return nil, err
 			}
 		}
+		if it.link != "" {
+			there, err := c.there(it)
+			if err != nil {
+				return nil, err
+			}
+			if there {
+				it.link = ""
+				continue
+			}
+		}
 		places = append(places, store.Placement{Staged: it.staged, LinkOf: it.link, Dir: it.box.m.Dir, Name: c.r.diskName(it.msg)})
 	}
 	return places, nil
+}
+
+// there tells if a message that is to be a link has its file already: the manifest has
+// lost it, or the UIDVALIDITY is the old one again. What else has the name is put aside.
+func (c *committer) there(it *item) (bool, error) {
+	name := path.Join(c.r.fileDir(it.box.m), c.r.diskName(it.msg))
+	if _, err := c.r.root.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	digest, _, err := c.r.digestOf(name)
+	if err == nil && digest == it.msg.Digest {
+		return true, nil
+	}
+	_, err = c.r.putAside(name, it.msg.File)
+	return false, err
 }
 
 // dedupe makes an item a link if its file is there, or comes earlier in the batch.

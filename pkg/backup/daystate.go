@@ -3,8 +3,7 @@ package backup
 import (
 	"encoding/json"
 	"errors"
-	"io/fs"
-	"os"
+	"io"
 	"time"
 )
 
@@ -23,9 +22,14 @@ type runsState struct {
 	Octets int64  `json:"octets"` // that came on that day
 }
 
-func readRuns(root *os.Root) (s runsState) {
-	data, err := root.ReadFile(runsFile)
-	if err != nil || len(data) > 4096 || json.Unmarshal(data, &s) != nil || s.Octets < 0 {
+func (r *Repo) readRuns() (s runsState) {
+	f, err := openRegular(r.root, runsFile)
+	if err != nil {
+		return runsState{}
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxSettings))
+	if err != nil || json.Unmarshal(data, &s) != nil || s.Runs < 0 || s.Octets < 0 {
 		return runsState{}
 	}
 	return s
@@ -38,18 +42,22 @@ func (s *runsState) today(now time.Time) {
 	}
 }
 
-// write replaces the file.
-func (s *runsState) write(root *os.Root) error {
+// writeRuns replaces the file. It need not be durable.
+func (r *Repo) writeRuns(s runsState) error {
 	data, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	temp := runsFile + newSuffix
-	if err := root.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	f, err := r.beside(runsFile)
+	if err != nil {
 		return err
 	}
-	if err := root.WriteFile(temp, append(data, '\n'), 0o600); err != nil {
-		return err
+	_, err = r.disk.writeAt(f, append(data, '\n'), 0)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = r.disk.rename(r.root, runsFile+newSuffix, runsFile)
 	}
-	return root.Rename(temp, runsFile)
+	if err != nil {
+		_ = r.root.Remove(runsFile + newSuffix) // the next run does it if this fails
+	}
+	return err
 }

@@ -3,8 +3,11 @@ package backup
 import (
 	"archive/tar"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,7 +19,7 @@ import (
 // Formats of an export.
 const (
 	ExportMbox   = "mbox"    // one mboxrd stream, with the flags in the "From " lines
-	ExportTar    = "tar"     // files PLACE/NAME.eml in wire form, in the folders of the repository
+	ExportTar    = "tar"     // Maildirs in the folders of the repository, whatever its format
 	ExportTarZst = "tar.zst" // the same, compressed
 )
 
@@ -52,7 +55,7 @@ func (r *Repo) Export(ctx context.Context, w io.Writer, o ExportOptions) (Export
 
 // archive takes the messages of an export.
 type archive interface {
-	mailbox(m *Mailbox) error
+	mailbox(m *Mailbox, keywords []string) error
 	message(ctx context.Context, m *Message, sm *store.Message) error
 	close() error
 }
@@ -91,7 +94,7 @@ func (e *exporter) run(ctx context.Context, out archive) error {
 		if !patterns(e.o.Patterns).match(info.Mailbox.Name, info.Mailbox.Delim) {
 			continue
 		}
-		if err := out.mailbox(info.Mailbox); err != nil {
+		if err := out.mailbox(info.Mailbox, x.keywords(n)); err != nil {
 			return err
 		}
 		for i := range x.present(n) {
@@ -108,6 +111,28 @@ func (e *exporter) run(ctx context.Context, out archive) error {
 		}
 	}
 	return damage
+}
+
+// keywords returns the keywords that messages present in a mailbox have, sorted; the
+// first of them that a Maildir has letters for.
+func (x *index) keywords(box uint32) []string {
+	set := map[string]bool{}
+	for i := range x.present(box) {
+		flags, _ := x.marksOf(i)
+		for _, f := range flags {
+			if isKeyword(f) {
+				set[f] = true
+			}
+		}
+	}
+	list := slices.Sorted(maps.Keys(set))
+	return list[:min(len(list), maxKeywords)]
+}
+
+// isKeyword reports whether a flag needs a line in keywordsFile, and can have one.
+func isKeyword(flag string) bool {
+	bad := func(r rune) bool { return r <= ' ' || r == 0x7f }
+	return flag != "" && flag[0] != '\\' && infoLetters([]string{flag}) == "" && len(flag) <= maxKeyword && strings.IndexFunc(flag, bad) < 0
 }
 
 // one writes a message.
@@ -143,7 +168,7 @@ func stableDate(m *Message) time.Time {
 // mboxArchive is an mboxrd stream.
 type mboxArchive struct{ sink store.Sink }
 
-func (a *mboxArchive) mailbox(*Mailbox) error { return nil }
+func (a *mboxArchive) mailbox(*Mailbox, []string) error { return nil }
 
 func (a *mboxArchive) message(ctx context.Context, m *Message, sm *store.Message) error {
 	_, err := a.sink.Put(ctx, sm.Wire(), store.Meta{Date: stableDate(m), Flags: m.Flags})
@@ -152,25 +177,67 @@ func (a *mboxArchive) message(ctx context.Context, m *Message, sm *store.Message
 
 func (a *mboxArchive) close() error { return a.sink.Close() }
 
-// tarArchive is a tar archive of .eml files.
+// tarArchive is a tar archive of Maildirs, with the keywords as Dovecot has them.
 type tarArchive struct {
-	tar   *tar.Writer
-	under io.Closer // what it is written through, nil for nothing
-	dir   string
+	tar      *tar.Writer
+	under    io.Closer // what it is written through, nil for nothing
+	dir      string
+	keywords []string
 }
 
-func (a *tarArchive) mailbox(m *Mailbox) error {
-	a.dir = m.Dir + "/"
-	return a.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: a.dir, Mode: 0o700, ModTime: time.Unix(0, 0)})
+func (a *tarArchive) mailbox(m *Mailbox, keywords []string) error {
+	a.dir, a.keywords = m.Dir+"/", keywords
+	for _, sub := range [...]string{"", "cur/", "new/", "tmp/"} {
+		if err := a.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: a.dir + sub, Mode: 0o700, ModTime: time.Unix(0, 0)}); err != nil {
+			return err
+		}
+	}
+	if len(keywords) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	for n, word := range keywords {
+		fmt.Fprintf(&b, "%d %s\n", n, word)
+	}
+	return a.file(keywordsFile, time.Unix(0, 0), int64(b.Len()), strings.NewReader(b.String()))
+}
+
+func (a *tarArchive) file(name string, date time.Time, size int64, from io.Reader) error {
+	if err := a.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: a.dir + name, Mode: 0o600, Size: size, ModTime: date}); err != nil {
+		return err
+	}
+	_, err := io.Copy(a.tar, from)
+	return err
 }
 
 func (a *tarArchive) message(_ context.Context, m *Message, sm *store.Message) error {
-	h := &tar.Header{Typeflag: tar.TypeReg, Name: a.dir + strings.TrimSuffix(m.File, emlSuffix) + emlSuffix, Mode: 0o600, Size: m.Size, ModTime: stableDate(m)}
-	if err := a.tar.WriteHeader(h); err != nil {
-		return err
+	base, size, from := m.File, sm.Size(), io.Reader(sm.Open())
+	if strings.HasSuffix(m.File, emlSuffix) {
+		form := sm.Wire
+		if sm.Facts().Reversible() {
+			form = sm.LF
+		}
+		h := sha256.New()
+		n, err := io.Copy(h, form())
+		if err != nil {
+			return err
+		}
+		stored := *m
+		stored.Digest, size, from = store.Digest(h.Sum(nil)), n, form()
+		base = factsOf(&stored, size, !sm.Facts().Reversible()).name()
 	}
-	_, err := io.Copy(a.tar, sm.Wire())
-	return err
+	return a.file("cur/"+base+":2,"+infoLetters(m.Flags)+a.letters(m.Flags), stableDate(m), size, from)
+}
+
+// letters returns the letters of keywords.
+func (a *tarArchive) letters(flags []string) string {
+	var b []byte
+	for n, word := range a.keywords {
+		if slices.Contains(flags, word) {
+			b = append(b, 'a'+byte(n))
+		}
+	}
+	return string(b)
 }
 
 func (a *tarArchive) close() error {

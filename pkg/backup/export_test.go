@@ -4,12 +4,13 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 	"github.com/mail-toolkit/mail/pkg/store"
 )
 
-// exported writes an export and tells what it holds: mailbox ("" in an mbox), digest, flags (of an mbox), date.
+// exported writes an export and tells what it holds: mailbox ("" in an mbox), digest, flags, date.
 func exported(t *testing.T, r *Repo, o ExportOptions) (facts []string, raw []byte, res ExportResult) {
 	t.Helper()
 	var b bytes.Buffer
@@ -27,19 +28,12 @@ func exported(t *testing.T, r *Repo, o ExportOptions) (facts []string, raw []byt
 		t.Fatal(err)
 	}
 	raw = bytes.Clone(b.Bytes())
-	digest := func(r io.Reader) []byte {
-		h := sha256.New()
-		if _, err := io.Copy(h, r); err != nil {
-			t.Fatal(err)
-		}
-		return h.Sum(nil)
-	}
 	if o.Format == ExportMbox {
 		for m, err := range store.ReadMbox(&b) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			facts = append(facts, factLine("", digest(m.Wire()), m.Meta.Flags, m.Meta.Date))
+			facts = append(facts, factLine("", sumOf(t, m.Wire()), m.Meta.Flags, m.Meta.Date))
 		}
 		slices.Sort(facts)
 		return facts, raw, res
@@ -53,24 +47,69 @@ func exported(t *testing.T, r *Repo, o ExportOptions) (facts []string, raw []byt
 		defer z.Close()
 		in = z
 	}
+	dir := t.TempDir()
+	untar(t, in, dir)
+	facts = maildirFacts(t, dir)
+	slices.Sort(facts)
+	return facts, raw, res
+}
+
+// untar writes an archive to a directory.
+func untar(t *testing.T, in io.Reader, dir string) {
+	t.Helper()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
 	for tr := tar.NewReader(in); ; {
 		h, err := tr.Next()
 		if err == io.EOF {
-			break
+			return
+		}
+		if err == nil && h.Typeflag == tar.TypeDir {
+			err = root.MkdirAll(h.Name, 0o700)
+		} else if err == nil {
+			var data []byte
+			if data, err = io.ReadAll(tr); err == nil {
+				err = errors.Join(root.WriteFile(h.Name, data, 0o600), root.Chtimes(h.Name, h.ModTime, h.ModTime))
+			}
+			if h.Mode != 0o600 {
+				t.Errorf("got a file %q with mode %o", h.Name, h.Mode)
+			}
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if h.Typeflag == tar.TypeDir {
-			continue
+	}
+}
+
+// maildirFacts tells all messages of the Maildirs below a directory.
+func maildirFacts(t *testing.T, dir string) (facts []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.Name() != "cur" {
+			return err
 		}
-		if !strings.HasSuffix(h.Name, ".eml") || strings.HasSuffix(h.Name, ".eml.eml") || h.Mode != 0o600 {
-			t.Errorf("got a file %q with mode %o", h.Name, h.Mode)
+		box := filepath.Dir(name)
+		rel, _ := filepath.Rel(dir, box)
+		for m, err := range store.ReadMaildir(box) {
+			if err != nil {
+				return err
+			}
+			base, _ := cutInfo(filepath.Base(m.Path))
+			if told, ok := parseFileName(base); !ok || told.WireSize != m.WireSize() || told.Size != m.Size() {
+				t.Errorf("the name %q does not fit to %d octets, %d on the wire", m.Path, m.Size(), m.WireSize())
+			}
+			facts = append(facts, factLine(filepath.ToSlash(rel), sumOf(t, m.Wire()), m.Meta.Flags, m.Meta.Date))
 		}
-		facts = append(facts, factLine(h.Name[:strings.LastIndex(h.Name, "/")], digest(tr), nil, h.ModTime))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	slices.Sort(facts)
-	return facts, raw, res
+	return facts
 }
 
 // TestExport writes a backup in every format: all messages come back, and the octets are the same each time.
@@ -85,14 +124,12 @@ func TestExport(t *testing.T) {
 				repo.must(err)
 				sm, err := repo.Read(m)
 				repo.must(err)
-				h := sha256.New()
-				_, err = io.Copy(h, sm.Wire())
-				repo.must(errors.Join(err, sm.Close()))
-				mailbox, flags := m.Mailbox.Dir, []string(nil)
+				mailbox := m.Mailbox.Dir
 				if format == ExportMbox {
-					mailbox, flags = "", m.Flags
+					mailbox = ""
 				}
-				want = append(want, factLine(mailbox, h.Sum(nil), flags, m.Date))
+				want = append(want, factLine(mailbox, sumOf(t, sm.Wire()), m.Flags, m.Date))
+				repo.must(sm.Close())
 			}
 			slices.Sort(want)
 			sameLines(t, repoFormat+" to "+format, got, want)
@@ -102,6 +139,40 @@ func TestExport(t *testing.T) {
 			if _, again, _ := exported(t, repo.Repo, o); !bytes.Equal(raw, again) {
 				t.Errorf("%s to %s: the octets are others the second time", repoFormat, format)
 			}
+		}
+	}
+}
+
+// TestExport_Programs unpacks archives with the programs that people have.
+func TestExport_Programs(t *testing.T) {
+	for _, format := range []string{FormatMaildir, FormatEML} {
+		repo := stocked(t, format)
+		var want []string
+		for m, err := range repo.Messages("") {
+			repo.must(err)
+			sm, err := repo.Read(m)
+			repo.must(err)
+			want = append(want, factLine(m.Mailbox.Dir, sumOf(t, sm.Wire()), m.Flags, m.Date))
+			repo.must(sm.Close())
+		}
+		slices.Sort(want)
+		for _, c := range [][]string{{ExportTar, "tar", "-xf"}, {ExportTarZst, "tar", "--zstd", "-xf"}} {
+			for _, program := range []string{"tar", "zstd"} {
+				if _, err := exec.LookPath(program); err != nil {
+					t.Skip(err)
+				}
+			}
+			dir := t.TempDir()
+			archive := filepath.Join(dir, "archive")
+			f, err := os.Create(archive)
+			repo.must(err)
+			_, err = repo.Export(context.Background(), f, ExportOptions{Format: c[0]})
+			repo.must(errors.Join(err, f.Close()))
+			out, err := exec.Command(c[1], append(c[2:], archive, "-C", dir)...).CombinedOutput()
+			if err != nil || len(out) > 0 {
+				t.Fatalf("%q: %v\n%s", c, err, out)
+			}
+			sameLines(t, format+" as "+c[0], maildirFacts(t, dir), want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
@@ -123,6 +124,17 @@ func parseNameID(id string, f *fileFacts) bool {
 	uid, err2 := strconv.ParseUint(u, 10, 32)
 	f.UIDValidity, f.UID = uint32(generation), uint32(uid)
 	return err1 == nil && err2 == nil && uid > 0
+}
+
+// nameUID reads the UID in a name, 0 where there is none.
+func nameUID(file []byte) uint32 {
+	_, rest, _ := bytes.Cut(file, []byte(".V"))
+	_, rest, _ = bytes.Cut(rest, []byte("U"))
+	p := lineReader{s: rest}
+	if uid := p.number32(); !p.bad && p.peek() == '.' {
+		return uid
+	}
+	return 0
 }
 
 func parseHex(to []byte, text string) bool {

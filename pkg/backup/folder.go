@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 )
 
 // locate returns the path of the file of a message below the repository, with
@@ -38,20 +39,30 @@ func (r *Repo) locate(m *Message) (string, error) {
 }
 
 // listed looks for the file of a message in the listing of its folder, which is kept
-// for the next message, or made anew. It returns "" for none.
+// for the next messages, or made anew. It returns "" for none.
 func (r *Repo) listed(m *Message, anew bool) (string, error) {
 	r.listing.Lock()
 	defer r.listing.Unlock()
-	if anew || r.listing.last == nil || r.listing.last.dir != m.Mailbox.Dir {
+	recent := &r.listing.recent
+	at := slices.IndexFunc(*recent, func(l *listing) bool { return l.dir == m.Mailbox.Dir })
+	if anew || at < 0 {
 		l, err := r.list(m.Mailbox.Dir)
 		if err != nil {
 			return "", err
 		}
-		r.listing.last = l
+		if at >= 0 {
+			*recent = slices.Delete(*recent, at, at+1)
+		}
+		*recent = append(*recent, l)
+		*recent = (*recent)[max(0, len(*recent)-keptListings):]
+		at = len(*recent) - 1
 	}
-	name, _, _ := r.listing.last.find(m.File)
+	name, _, _ := (*recent)[at].find(m.File)
 	return name, nil
 }
+
+// keptListings is how many folders are kept in mind: one for each goroutine that reads.
+const keptListings = defaultConnections
 
 // eachName calls fn for each name in a directory until it returns errStop. A
 // directory that is not there is an empty one.

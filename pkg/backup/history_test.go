@@ -505,3 +505,58 @@ func TestL1_CommitFails(t *testing.T) {
 		}
 	}
 }
+
+// recognised makes a repository of which a mailbox got other UIDs: its messages have
+// kept their files, which have the names of the old UIDs.
+func recognised(t *testing.T) *testRepo {
+	c := newRepo(t, FormatMaildir)
+	box := c.box("A")
+	for uid, body := range []string{1: "one", 2: "two", 3: "three"} {
+		if body != "" {
+			c.put(box, 5, uint32(uid), body)
+		}
+	}
+	c.snap(time.Unix(1e9, 0))
+	old := slices.Collect(c.tip.all(box))
+	c.must(c.rec.reset(box, 6))
+	for _, i := range old {
+		m, err := c.tip.message(i)
+		c.must(err)
+		m.UIDValidity, m.UID = 6, m.UID+10
+		c.must(c.rec.msgs(box, m))
+	}
+	c.snap(time.Unix(2e9, 0))
+	return c
+}
+
+// TestR3_PruneKeepsRecognised prunes what was before a change of UIDVALIDITY: the files
+// stay, because the messages that were recognised have them.
+func TestR3_PruneKeepsRecognised(t *testing.T) {
+	c := recognised(t)
+	want := files(t, c.dir)
+	if _, _, err := c.Forget(ForgetPolicy{KeepLast: 1}, false); err != nil {
+		t.Fatal(err)
+	}
+	got, err := c.Prune(t.Context(), false)
+	if want := (PruneResult{Messages: 3}); err != nil || got != want {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+	if got := files(t, c.dir); !slices.Equal(got, want) {
+		t.Errorf("got files %q, want %q", got, want)
+	}
+	if got := problems(t, c.Repo, VerifyOptions{}); len(got) > 0 {
+		t.Errorf("afterwards: %+v", got)
+	}
+}
+
+// TestR3_RepairKeepsRecognised repairs what needs no repair.
+func TestR3_RepairKeepsRecognised(t *testing.T) {
+	c := recognised(t)
+	want := c.state("")
+	if got, err := c.Repair(t.Context()); err != nil || got != (RepairResult{}) {
+		t.Errorf("got %+v, %v, want nothing done", got, err)
+	}
+	if got := c.state(""); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"iter"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -30,6 +31,8 @@ type index struct {
 	byUID    table
 	byDigest table // the first of each hint
 	byOID    table // the first of each
+	aliases  []alias
+	byAlias  table // of aliases
 	seed     uint64
 
 	marks   []marks
@@ -85,6 +88,13 @@ type marks struct {
 // ref names an entry: it counts the msg lines.
 type ref uint32
 
+// alias is a message of which the file has the name of another UID: that was the
+// message's before the mailbox got another UIDVALIDITY.
+type alias struct {
+	box, uid uint32 // in the name
+	at       ref
+}
+
 // entryList is a list that grows without moving.
 type entryList struct {
 	chunks [][]entry
@@ -123,24 +133,19 @@ func (l *entryList) add(e entry, oid uint64) ref {
 
 // table is a hash table of entries with open addressing. Nothing is removed from it.
 type table struct {
-	slots []uint32 // ref + 1; the number is a power of two
+	slots []uint32 // ref + 1; 0 is free
 	n     int
 }
 
 // reserve makes room for so many entries in an empty table.
-func (t *table) reserve(n int) {
-	size := 64
-	for 3*size < 4*n {
-		size *= 2
-	}
-	t.slots = make([]uint32, size)
-}
+func (t *table) reserve(n int) { t.slots = make([]uint32, 64+n+n/3) }
 
-// add puts e in. hash tells the hash of one that is in already.
+// add puts e in. hash tells the hash of one that is in already. It grows by little: at
+// half a million messages each table takes megabytes.
 func (t *table) add(e ref, hash func(ref) uint64) {
 	if 4*t.n >= 3*len(t.slots) {
 		old := t.slots
-		t.slots = make([]uint32, max(64, 2*len(old)))
+		t.slots = make([]uint32, 64+len(old)+len(old)/4)
 		for _, s := range old {
 			if s != 0 {
 				t.place(s, hash(ref(s-1)))
@@ -151,11 +156,23 @@ func (t *table) add(e ref, hash func(ref) uint64) {
 	t.n++
 }
 
+// first is the slot where the search for a hash begins.
+func (t *table) first(hash uint64) int {
+	i, _ := bits.Mul64(hash, uint64(len(t.slots)))
+	return int(i)
+}
+
+func (t *table) next(i int) int {
+	if i++; i < len(t.slots) {
+		return i
+	}
+	return 0
+}
+
 func (t *table) place(slot uint32, hash uint64) {
-	mask := uint64(len(t.slots) - 1)
-	i := hash & mask
+	i := t.first(hash)
 	for t.slots[i] != 0 {
-		i = (i + 1) & mask
+		i = t.next(i)
 	}
 	t.slots[i] = slot
 }
@@ -163,9 +180,8 @@ func (t *table) place(slot uint32, hash uint64) {
 // candidates yields what may have that hash.
 func (t *table) candidates(hash uint64) iter.Seq[ref] {
 	return func(yield func(ref) bool) {
-		mask := uint64(len(t.slots) - 1)
-		for i := hash & mask; len(t.slots) > 0 && t.slots[i] != 0 && yield(ref(t.slots[i]-1)); {
-			i = (i + 1) & mask
+		for i := t.first(hash); len(t.slots) > 0 && t.slots[i] != 0 && yield(ref(t.slots[i]-1)); {
+			i = t.next(i)
 		}
 	}
 }
@@ -202,6 +218,7 @@ func (x *index) hashUID(e ref) uint64 {
 }
 func (x *index) hashDigest(e ref) uint64 { return x.mix(x.entries.at(e).digest) }
 func (x *index) hashOID(e ref) uint64    { return x.mix(x.entries.oid(e)) }
+func (x *index) hashAlias(i ref) uint64  { return x.mix(uidKey(x.aliases[i].box, x.aliases[i].uid)) }
 
 // uidlKey returns what an entry has as oid for a UIDL, and the lower part of it as
 // uid.
@@ -330,6 +347,10 @@ func (x *index) applyMsg(b *boxEntry, r *record, off int64) {
 	}
 	i := x.entries.add(e, oid)
 	x.byUID.add(i, x.hashUID)
+	if uid := nameUID(r.file); uid != 0 && uid != r.u {
+		x.aliases = append(x.aliases, alias{r.box, uid, i})
+		x.byAlias.add(ref(len(x.aliases)-1), x.hashAlias)
+	}
 	if _, ok := x.firstDigest(e.digest); !ok {
 		x.byDigest.add(i, x.hashDigest)
 	}
@@ -522,6 +543,13 @@ func (x *index) uidl(box uint32, uidl string) (ref, bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.find(box, uid, oid)
+}
+
+// oidOf returns what a message of POP3 is known by: see uidlKey.
+func (x *index) oidOf(i ref) uint64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.entries.oid(i)
 }
 
 // flags returns the flags of a message, sorted. The slice is shared.

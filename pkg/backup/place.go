@@ -16,6 +16,8 @@ type place struct {
 	exists bool        // there
 	use    []imap.Flag // special uses to make it with
 	view   bool        // it shows messages that are in other mailboxes too
+
+	result *RestoredMailbox // nil: not yet
 }
 
 // order puts those that show messages of others at the end.

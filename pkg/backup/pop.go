@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -37,7 +38,7 @@ func (r *Repo) RunPOP(ctx context.Context, o POPOptions) (*Receipt, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &popRun{fetching: f, dial: o.Dial, seen: map[string]bool{}, missing: map[string]Missing{}}
+	p := &popRun{fetching: f, dial: o.Dial, seen: idSet{}, missing: map[string]Missing{}}
 	return p.run(ctx)
 }
 
@@ -46,10 +47,24 @@ type popRun struct {
 	*fetching
 	dial     func(context.Context) (*pop3.Client, error)
 	box      *boxRun
-	listed   map[string]bool      // unique ids that the server has
-	seen     map[string]bool      // that are stored, or have come
+	listed   idSet                // that the server has
+	seen     idSet                // that are stored, or have come
 	missing  map[string]Missing   // by number and unique id
 	nameless map[store.Digest]int // messages without a unique id in this session
+}
+
+// idSet is a set of unique ids, by what the index knows them by.
+type idSet map[uint64]struct{}
+
+func (s idSet) add(uidl string) {
+	oid, _ := uidlKey(uidl)
+	s[oid] = struct{}{}
+}
+
+func (s idSet) has(uidl string) bool {
+	oid, _ := uidlKey(uidl)
+	_, ok := s[oid]
+	return ok
 }
 
 // popMessage is one message of a maildrop.
@@ -91,6 +106,7 @@ func (p *popRun) run(ctx context.Context) (receipt *Receipt, err error) {
 		}
 		err = c.Quit(ctx)
 	case p.news || len(wanted)+len(gone) > 0 || !p.taken.none(p.box):
+		p.plan(wanted)
 		err = p.work(ctx, c, wanted, gone)
 	default:
 		err = c.Quit(ctx)
@@ -123,7 +139,7 @@ func (p *popRun) list(ctx context.Context, c *pop3.Client) ([]popMessage, error)
 		p.box = &boxRun{m: &Mailbox{Name: popInbox}, selectable: true, receipt: MailboxReceipt{Name: popInbox}}
 		p.boxes = []*boxRun{p.box}
 	}
-	p.listed, p.nameless = map[string]bool{}, map[store.Digest]int{}
+	p.listed, p.nameless = idSet{}, map[store.Digest]int{}
 	entries, err := c.List(ctx)
 	if err != nil {
 		return nil, err
@@ -133,27 +149,28 @@ func (p *popRun) list(ctx context.Context, c *pop3.Client) ([]popMessage, error)
 	if err != nil && !errors.As(err, &refused) { // without UIDL all are known by their octets
 		return nil, err
 	}
-	ids := make(map[int]string, len(uids))
-	for _, u := range uids {
-		if u.Flaw == pop3.NoFlaw && !strings.HasPrefix(u.ID, digestID) {
-			ids[u.Number] = u.ID
-			p.listed[u.ID] = true
-		}
-	}
+	slices.SortFunc(entries, func(a, b pop3.Entry) int { return cmp.Compare(a.Number, b.Number) })
+	slices.SortFunc(uids, func(a, b pop3.UID) int { return cmp.Compare(a.Number, b.Number) })
 	p.box.receipt.Server = len(entries)
 	dir, _ := EncodeName(popInbox, "")
 	id, known := p.index.box(dir)
 	var wanted []popMessage
+	uids = slices.DeleteFunc(uids, func(u pop3.UID) bool { return u.Flaw != pop3.NoFlaw || strings.HasPrefix(u.ID, digestID) })
+	for _, u := range uids {
+		p.listed.add(u.ID)
+	}
 	for _, e := range entries {
-		m := popMessage{number: e.Number, size: e.Size, uidl: ids[e.Number]}
-		if m.uidl != "" && known {
-			if _, ok := p.index.uidl(id, m.uidl); ok {
+		m := popMessage{number: e.Number, size: e.Size}
+		for len(uids) > 0 && uids[0].Number < e.Number {
+			uids = uids[1:]
+		}
+		if len(uids) > 0 && uids[0].Number == e.Number {
+			m.uidl = uids[0].ID
+			if _, ok := p.index.uidl(id, m.uidl); ok && known || p.seen.has(m.uidl) {
 				continue
 			}
 		}
-		if m.uidl == "" || !p.seen[m.uidl] {
-			wanted = append(wanted, m)
-		}
+		wanted = append(wanted, m)
 	}
 	return wanted, nil
 }
@@ -166,14 +183,8 @@ const digestID = "sha256:"
 // known once all is fetched only. It looks messages up as the index does, which may
 // have no more than a hash of the id (see [Repo.Repair]).
 func (p *popRun) gone() (list []string, err error) {
-	there := map[ref]bool{}
-	for id := range p.listed {
-		if at, ok := p.index.uidl(p.box.id, id); ok {
-			there[at] = true
-		}
-	}
 	for at := range p.index.present(p.box.id) {
-		if there[at] {
+		if _, there := p.listed[p.index.oidOf(at)]; there {
 			continue
 		}
 		m, err := p.index.message(at)
@@ -185,6 +196,17 @@ func (p *popRun) gone() (list []string, err error) {
 		}
 	}
 	return list, nil
+}
+
+// plan tells what is to come.
+func (p *popRun) plan(wanted []popMessage) {
+	p.mu.Lock()
+	p.total = len(wanted)
+	for _, m := range wanted {
+		p.octets += m.size
+	}
+	p.mu.Unlock()
+	p.tellPlan()
 }
 
 // work fetches and records.
@@ -253,16 +275,14 @@ func (p *popRun) sessions(ctx context.Context, c *pop3.Client, wanted []popMessa
 
 // session fetches over one connection. Refusals are in missing.
 func (p *popRun) session(ctx context.Context, c *pop3.Client, wanted []popMessage) error {
-	byNumber := make(map[int]popMessage, len(wanted))
 	numbers := make([]int, 0, len(wanted))
 	for _, m := range wanted {
-		byNumber[m.number] = m
 		msg := &Message{Mailbox: p.box.m, UIDL: m.uidl}
 		if m.uidl == "" || !p.taken.find(p.fetching, p.box, msg) {
 			numbers = append(numbers, m.number)
 			continue
 		}
-		p.seen[m.uidl] = true
+		p.seen.add(m.uidl)
 		if err := p.push(item{kind: itemMsg, box: p.box, msg: msg}); err != nil {
 			return err
 		}
@@ -270,13 +290,17 @@ func (p *popRun) session(ctx context.Context, c *pop3.Client, wanted []popMessag
 	if len(numbers) == 0 {
 		return nil
 	}
-	err := c.Retr(ctx, numbers, func(n int, _ int64, body io.Reader) error { return p.receive(ctx, c, byNumber[n], body) })
+	byNumber := func(n int) popMessage {
+		i, _ := slices.BinarySearchFunc(wanted, n, func(m popMessage, n int) int { return cmp.Compare(m.number, n) })
+		return wanted[i]
+	}
+	err := c.Retr(ctx, numbers, func(n int, _ int64, body io.Reader) error { return p.receive(ctx, c, byNumber(n), body) })
 	var partial *pop3.PartialError
 	if !errors.As(err, &partial) {
 		return err
 	}
 	for _, r := range partial.Refused {
-		m := byNumber[r.Number]
+		m := byNumber(r.Number)
 		p.missing[fmt.Sprint(r.Number, m.uidl)] = Missing{UIDL: m.uidl, Why: r.Err.Error()}
 	}
 	return nil
@@ -299,13 +323,13 @@ func (p *popRun) receive(ctx context.Context, c *pop3.Client, m popMessage, body
 		n := p.nameless[msg.Digest]
 		p.nameless[msg.Digest]++
 		msg.UIDL = fmt.Sprintf("%s%s.%d", digestID, hex.EncodeToString(msg.Digest[:]), n)
-		p.listed[msg.UIDL] = true
+		p.listed.add(msg.UIDL)
 	}
 	_, known := p.index.uidl(p.box.id, msg.UIDL)
-	if known || p.seen[msg.UIDL] {
+	if known || p.seen.has(msg.UIDL) {
 		return p.tree.Discard(staged)
 	}
-	p.seen[msg.UIDL] = true
+	p.seen.add(msg.UIDL)
 	msg.File = p.r.fileName(msg, staged.Size, staged.Marked)
 	p.mu.Lock()
 	p.box.receipt.Size += staged.WireSize
@@ -322,7 +346,7 @@ func (p *popRun) goneNameless() error {
 		if err != nil {
 			return err
 		}
-		if strings.HasPrefix(m.UIDL, digestID) && !p.listed[m.UIDL] {
+		if strings.HasPrefix(m.UIDL, digestID) && !p.listed.has(m.UIDL) {
 			gone = append(gone, m.UIDL)
 		}
 	}

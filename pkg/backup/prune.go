@@ -295,12 +295,29 @@ func (x *index) naming(dir, file string) iter.Seq2[ref, error] {
 		if uid == 0 {
 			oid, uid = hashKey(facts.UIDLHash)
 		}
-		for i := range x.byUID.candidates(x.mix(uidKey(box, uid))) {
+		for i := range x.after(box, uid) {
 			e := x.entries.at(i)
-			if e.box != box || e.uid != uid || oid != 0 && x.entries.oid(i) != oid || e.digest != binary.BigEndian.Uint64(facts.Digest[:]) {
+			if e.box != box || oid != 0 && x.entries.oid(i) != oid || e.digest != binary.BigEndian.Uint64(facts.Digest[:]) {
 				continue
 			}
 			if m, err := x.message(i); (err != nil || m.File == file) && !yield(i, err) {
+				return
+			}
+		}
+	}
+}
+
+// after yields the messages that may have files with the name of a UID.
+func (x *index) after(box, uid uint32) iter.Seq[ref] {
+	return func(yield func(ref) bool) {
+		key := x.mix(uidKey(box, uid))
+		for i := range x.byUID.candidates(key) {
+			if x.entries.at(i).uid == uid && !yield(i) {
+				return
+			}
+		}
+		for i := range x.byAlias.candidates(key) {
+			if a := x.aliases[i]; a.uid == uid && !yield(a.at) {
 				return
 			}
 		}

@@ -22,7 +22,7 @@ type RepairResult struct {
 	Mailboxes int // whose line was made anew from the folder
 	Rebuilt   int // messages whose line was made anew from the file
 	Lost      int // lines of messages that were dropped, because there is no such file or it is damaged
-	Damaged   int // files that do not hold what their names say, moved to .mail-backup/damaged
+	Damaged   int // files that do not hold what their names say, or have the name of another, moved to .mail-backup/damaged
 }
 
 // Repair makes the manifest fit to the files. It keeps every good line, and reads
@@ -68,6 +68,7 @@ type repairer struct {
 	firstV   map[uint32]uint32 // first generation that the lines tell of a mailbox, 0 for a reset
 	homeless map[string]uint32 // names of files of mailboxes that no line names
 	planned  map[string]bool   // files that a prune has not removed yet
+	last     string            // name of the last good file of the folder, without info
 	newBoxes []newBox
 	highest  uint32 // number of a mailbox
 
@@ -297,6 +298,7 @@ func (p *repairer) folder(dir string) error {
 		return err
 	}
 	l := &listing{dir: dir, subs: p.r.subs()}
+	p.last = ""
 	var list []foundFile
 	err = p.r.eachFile(l, func(sub uint32, base, suffix string) error {
 		if facts, ok := parseFileName(base); ok {
@@ -308,7 +310,7 @@ func (p *repairer) folder(dir string) error {
 		return err
 	}
 	slices.SortFunc(list, func(a, b foundFile) int {
-		return cmp.Or(cmp.Compare(b.facts.UIDValidity, a.facts.UIDValidity), cmp.Compare(a.facts.UID, b.facts.UID), strings.Compare(a.base, b.base))
+		return cmp.Or(cmp.Compare(b.facts.UIDValidity, a.facts.UIDValidity), cmp.Compare(a.facts.UID, b.facts.UID), strings.Compare(a.base, b.base), strings.Compare(a.suffix, b.suffix))
 	})
 	for len(list) > 0 {
 		n, octets := 0, int64(0)
@@ -344,19 +346,24 @@ func (p *repairer) files(box uint32, l *listing, list []foundFile, keywords []st
 	if err := p.r.hashAll(p.ctx, jobs); err != nil {
 		return err
 	}
-	last := ""
 	for i := range list {
 		f := &list[i]
 		if f.job == nil || errors.Is(f.job.err, fs.ErrNotExist) {
 			continue
 		}
 		ok, err := p.good(f)
-		if err == nil && ok && len(f.refs) == 0 && f.base != last {
-			last = f.base
+		switch {
+		case err != nil || !ok:
+		case f.base == p.last:
+			err = p.moveAway(f)
+		case len(f.refs) == 0:
 			err = p.rebuild(box, f, keywords)
 		}
 		if err != nil {
 			return err
+		}
+		if ok {
+			p.last = f.base
 		}
 	}
 	return nil
@@ -365,9 +372,6 @@ func (p *repairer) files(box uint32, l *listing, list []foundFile, keywords []st
 // good reports whether a file is what its name and the lines that name it say. One
 // that is not is moved away.
 func (p *repairer) good(f *foundFile) (bool, error) {
-	if errors.Is(f.job.err, errNotRegular) {
-		return false, nil
-	}
 	ok := f.job.err == nil && f.job.size == f.facts.Size && f.facts.matches(f.job.digest)
 	for _, i := range f.refs {
 		m, err := p.old.message(i)
@@ -387,24 +391,35 @@ func (p *repairer) good(f *foundFile) (bool, error) {
 
 // moveAway moves a damaged file to where no line looks for it.
 func (p *repairer) moveAway(f *foundFile) error {
-	err := p.r.disk.mkdir(p.r.root, damagedDir)
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+	_, err := p.r.putAside(f.job.name, f.base)
+	if err == nil {
+		p.result.Damaged++
 	}
-	to := path.Join(damagedDir, f.base)
+	return err
+}
+
+// putAside moves a file of a mailbox to .mail-backup/damaged, under the name given or
+// with a number behind it, and returns where it is. It is safe for use by several
+// goroutines.
+func (r *Repo) putAside(file, name string) (to string, err error) {
+	r.aside.Lock()
+	defer r.aside.Unlock()
+	if err := r.disk.mkdir(r.root, damagedDir); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	to = path.Join(damagedDir, name)
 	for n := 2; ; n++ {
-		if _, err := p.r.root.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+		if _, err := r.root.Lstat(to); errors.Is(err, fs.ErrNotExist) {
 			break
 		} else if err != nil {
-			return err
+			return "", err
 		}
-		to = path.Join(damagedDir, f.base+"-"+strconv.Itoa(n))
+		to = path.Join(damagedDir, name+"-"+strconv.Itoa(n))
 	}
-	if err := p.r.disk.rename(p.r.root, f.job.name, to); err != nil {
-		return err
+	if err := r.disk.rename(r.root, file, to); err != nil {
+		return "", err
 	}
-	p.result.Damaged++
-	return errors.Join(p.r.syncDir(damagedDir), p.r.syncDir(path.Dir(f.job.name)))
+	return to, errors.Join(r.syncDir(damagedDir), r.syncDir(path.Dir(file)))
 }
 
 // rebuild makes the line of a message from the name of its file.

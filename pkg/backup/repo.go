@@ -60,10 +60,11 @@ type Repo struct {
 	disk     disk
 	log      *manifestLog
 	seen     survey
-	tip      *index // of the whole manifest; nil: not in memory
+	tip      *index     // of the whole manifest; nil: not in memory
+	aside    sync.Mutex // held while a file is put aside
 	listing  struct {
 		sync.Mutex
-		last *listing // of the folder that was looked at last
+		recent []*listing // of the folders that were looked at last
 	}
 }
 

@@ -13,12 +13,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/mail-toolkit/mail/pkg/auth"
 	"github.com/mail-toolkit/mail/pkg/imap"
 	"github.com/mail-toolkit/mail/pkg/interop"
+	"github.com/mail-toolkit/mail/pkg/server"
 	"github.com/mail-toolkit/mail/pkg/store"
 	"github.com/mail-toolkit/mail/pkg/wire"
 	"github.com/mail-toolkit/mail/pkg/wire/wiretest"
@@ -371,18 +373,21 @@ func TestRestore_Cut(t *testing.T) {
 	}
 }
 
-// cutRestore restores with a cut, with and without another connection behind it, and then once more.
+// cutRestore restores with a cut, with and without another connection behind it, over one and over several, and then
+// once more.
 func cutRestore(t *testing.T, repo *testRepo, want []string, server bool, at int64) {
-	for _, redial := range []bool{false, true} {
+	for i, redial := range []bool{false, true, true} {
 		g := newRig(t, "", "")
 		g.addr = newKnife(t, g.srv.Addr("imap"), server, at).addr
-		dials, offline := 0, errors.New("offline")
-		rep, err := repo.Restore(context.Background(), RestoreOptions{Dial: func(ctx context.Context) (*imap.Client, error) {
-			if dials++; dials > 1 && !redial {
+		var dialed atomic.Int64
+		offline := errors.New("offline")
+		rep, err := repo.Restore(context.Background(), RestoreOptions{Connections: max(1, 3*(i-1)), Dial: func(ctx context.Context) (*imap.Client, error) {
+			if dialed.Add(1) > 1 && !redial {
 				return nil, offline
 			}
 			return g.dial(ctx)
 		}})
+		dials := dialed.Load()
 		switch {
 		case dials > 1 && redial && (err != nil || !rep.Complete()):
 			t.Errorf("on another connection: got %s, %v", counts(rep), err)
@@ -396,6 +401,85 @@ func cutRestore(t *testing.T, repo *testRepo, want []string, server bool, at int
 		}
 		sameLines(t, "restored", onServerNow(t, g.dial), want)
 	}
+}
+
+// TestRestore_CutAtSubscribe loses the connection when a mailbox is there and not subscribed to yet.
+func TestRestore_CutAtSubscribe(t *testing.T) {
+	repo := stocked(t, FormatMaildir)
+	g := newRig(t, "", "")
+	repo.must(g.account.Subscribe("INBOX", false))
+	var once sync.Once
+	g.misbehave(striker(func(e server.Event) (s server.Strike) {
+		if e.Command == "SUBSCRIBE" {
+			once.Do(func() { s.Drop = true })
+		}
+		return s
+	}))
+	rep, err := repo.Restore(context.Background(), RestoreOptions{Connections: 1, Dial: g.dial})
+	if subs := g.account.Subscribed(); err != nil || !rep.Complete() || g.dials.Load() != 2 || !slices.Contains(subs, "INBOX") {
+		t.Errorf("got %s, %v, %d connections, subscribed to %q; want INBOX too, over 2", counts(rep), err, g.dials.Load(), subs)
+	}
+}
+
+// TestRestore_Connections restores many mailboxes over several connections, and has a mailbox for a special use made
+// before the one below it.
+func TestRestore_Connections(t *testing.T) {
+	repo := newRepo(t, FormatMaildir)
+	for i := range 40 {
+		box, err := repo.rec.box(&Mailbox{Name: fmt.Sprint("Box", i), Delim: "/", Subscribed: true})
+		repo.must(err)
+		repo.put(box, 7, uint32(i+1), fmt.Sprintf("Message-ID: <%d@example.org>\n\nbody %d\n", i, i), `\Seen`)
+	}
+	for _, m := range []*Mailbox{{Name: "Older", Delim: "/", Attrs: []string{`\Archive`}}, {Name: "Older/2025", Delim: "/"}} {
+		box, err := repo.rec.box(m)
+		repo.must(err)
+		repo.put(box, 7, 1, "Message-ID: <"+strings.ToLower(m.Name)+"@example.org>\n\n"+m.Name+"\n")
+	}
+	repo.snap(time.Unix(1e9, 0))
+	g := newRig(t, "", "")
+	repo.must(g.account.Delete("Archive"))
+	for _, want := range []string{"42 wanted, 0 present, 42 appended, 0 merged, 0 refused", "42 wanted, 42 present, 0 appended, 0 merged, 0 refused"} {
+		g.dials.Store(0)
+		rep, err := repo.Restore(context.Background(), RestoreOptions{Dial: g.dial})
+		if err != nil || !rep.Complete() || counts(rep) != want || g.dials.Load() != defaultConnections {
+			t.Errorf("got %s, %v over %d connections, want %s over %d", counts(rep), err, g.dials.Load(), want, defaultConnections)
+		}
+		if !slices.IsSortedFunc(rep.Mailboxes, func(a, b RestoredMailbox) int { return strings.Compare(a.Name, b.Name) }) {
+			t.Errorf("the mailboxes are not in the order of their names")
+		}
+		sameLines(t, "restored", onServerNow(t, g.dial), storedFacts(t, repo.Repo, itself))
+	}
+	for _, info := range g.account.List() {
+		if info.Name == "Older" && info.SpecialUse != `\Archive` {
+			t.Errorf("got the use %q, want \\Archive", info.SpecialUse)
+		}
+	}
+}
+
+// TestRestore_OneConnection has a server that ends all connections but the first.
+func TestRestore_OneConnection(t *testing.T) {
+	repo := newRepo(t, FormatMaildir)
+	for i := range 20 {
+		repo.put(repo.box(fmt.Sprint("Box", i)), 7, uint32(i+1), fmt.Sprintf("Message-ID: <%d@example.org>\n\nbody %d\n", i, i))
+	}
+	repo.snap(time.Unix(1e9, 0))
+	g := newRig(t, "", "")
+	var dials atomic.Int64
+	rep, err := repo.Restore(context.Background(), RestoreOptions{Dial: func(ctx context.Context) (*imap.Client, error) {
+		n := dials.Add(1)
+		if n > defaultConnections {
+			return nil, errors.New("too many connections")
+		}
+		c, err := g.dial(ctx)
+		if n > 1 && err == nil {
+			err = c.Close()
+		}
+		return c, err
+	}})
+	if want := "20 wanted, 0 present, 20 appended, 0 merged, 0 refused"; err != nil || !rep.Complete() || counts(rep) != want {
+		t.Errorf("got %s, %v, want %s", counts(rep), err, want)
+	}
+	sameLines(t, "restored", onServerNow(t, g.dial), storedFacts(t, repo.Repo, itself))
 }
 
 // TestRestore_Refused has a server that takes some messages only, and a file that is damaged: the others are restored,

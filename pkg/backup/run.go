@@ -105,7 +105,7 @@ type boxRun struct {
 	v       uint32      // UIDVALIDITY
 	known   imap.UIDSet // of that generation, when the run began
 	modSeq  uint64
-	hadAny  bool          // there is something known
+	hadAny  bool          // there is something known, if only UIDVALIDITY
 	jobs    int           // that are not done
 	listed  imap.UIDSet   // told of by a jobLook
 	got     imap.UIDSet   // dealt with
@@ -137,7 +137,7 @@ func (r *Repo) newRun(o RunOptions) (*fetching, error) {
 		o.sleep = sleep
 	}
 	f := &fetching{r: r, o: o, rec: rec, index: rec.x, jobs: newJobQueue(), began: o.now()}
-	f.runs = readRuns(r.root)
+	f.runs = r.readRuns()
 	f.runs.today(f.began)
 	f.full = o.Full || f.runs.Runs+1 >= fullEvery
 	return f, nil
@@ -271,7 +271,7 @@ func (f *fetching) recordBoxes() error {
 		}
 		kept = append(kept, b)
 		if info, ok := f.index.info(b.id); ok {
-			b.v, b.known, b.modSeq, b.hadAny = info.State.UIDValidity, info.Known, info.State.ModSeq, info.Count > 0
+			b.v, b.known, b.modSeq, b.hadAny = info.State.UIDValidity, info.Known, info.State.ModSeq, info.Count > 0 || info.State.UIDValidity != 0
 		}
 	}
 	f.boxes = kept
@@ -527,7 +527,7 @@ func (f *fetching) snapshot() error {
 	if f.full && s.Complete {
 		f.runs.Runs = 0
 	}
-	if err := f.runs.write(f.r.root); err != nil {
+	if err := f.r.writeRuns(f.runs); err != nil {
 		return err
 	}
 	return f.r.setDirty(false)

@@ -3,9 +3,9 @@ package backup
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"os"
+	"path"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -172,6 +172,20 @@ type stepDisk struct {
 	s *steps
 }
 
+func (d stepDisk) mkdir(root *os.Root, name string) error {
+	if err := d.s.next("mkdir"); err != nil {
+		return err
+	}
+	return d.osDisk.mkdir(root, name)
+}
+
+func (d stepDisk) truncate(f *os.File, size int64) error {
+	if err := d.s.next("truncate"); err != nil {
+		return err
+	}
+	return d.osDisk.truncate(f, size)
+}
+
 func (d stepDisk) create(root *os.Root, name string) (*os.File, error) {
 	if err := d.s.next("create"); err != nil {
 		return nil, err
@@ -210,16 +224,40 @@ func (d stepDisk) remove(root *os.Root, name string) error {
 
 // faultyRun is one run on a disk of which a step fails.
 func (r *rig) faultyRun(s *steps) error {
+	return r.faulty(s, func(ctx context.Context, repo *Repo, open func(string, store.Kind) (*store.Tree, error)) error {
+		_, err := repo.Run(ctx, RunOptions{Dial: r.dial, openTree: open})
+		return err
+	})
+}
+
+func (r *rig) faulty(s *steps, run func(context.Context, *Repo, func(string, store.Kind) (*store.Tree, error)) error) error {
 	repo, err := open(r.dir, OpenOptions{Create: &Settings{Format: r.format}, Write: true}, stepDisk{s: s})
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	_, err = repo.Run(ctx, RunOptions{Dial: r.dial, openTree: func(path string, kind store.Kind) (*store.Tree, error) {
+	err = run(ctx, repo, func(path string, kind store.Kind) (*store.Tree, error) {
 		return store.OpenFaultyTree(path, kind, s.next)
-	}})
+	})
 	return errors.Join(err, repo.Close())
+}
+
+// leftover puts a file there as a run that died has it, with the name of a message and
+// other octets.
+func (r *rig) leftover(m *Message) {
+	r.t.Helper()
+	repo, err := open(r.dir, OpenOptions{Write: true}, osDisk{})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer repo.Close()
+	m.Size = 100
+	m.File = repo.fileName(m, 100, false)
+	name := path.Join(repo.fileDir(m.Mailbox), repo.diskName(m))
+	if err := errors.Join(repo.setDirty(true), repo.root.WriteFile(name, []byte("damaged"), 0o600)); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // TestL1_EveryStepOfTheDisk fails every step that a run does with its disk: the error
@@ -248,6 +286,7 @@ func everyStep(t *testing.T, format string, errno error) {
 		r.put("Work", text(9, 100))
 		r.put("INBOX", text(10, 100))
 		setFlags(t, r.box("INBOX"), 1, `\Flagged`)
+		r.leftover(&Message{Mailbox: &Mailbox{Dir: "Work"}, UIDValidity: r.box("Work").State().UIDValidity, UID: 2})
 		s.n.Store(0)
 		s.at.Store(at)
 		err := r.faultyRun(s)
@@ -306,5 +345,3 @@ func TestL1_EveryStepOfAFirstRun(t *testing.T) {
 		t.Errorf("only %d steps failed the run", failed)
 	}
 }
-
-var _ = io.EOF

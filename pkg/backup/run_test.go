@@ -277,7 +277,7 @@ func (r *rig) check(name string) {
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		r.t.Errorf("%s: got %d messages, want %d:\n%.2000s\n%.2000s", name, len(got), len(want), strings.Join(got, "\n"), strings.Join(want, "\n"))
+		r.t.Errorf("%s: got %d messages, want %d: too many are\n%.2000s\nand too few\n%.2000s", name, len(got), len(want), without(got, want), without(want, got))
 	}
 	if left, _ := os.ReadDir(r.dir + "/" + store.TreeTemp); len(left) > 0 {
 		r.t.Errorf("%s: %d temporary files are left", name, len(left))
@@ -285,6 +285,17 @@ func (r *rig) check(name string) {
 	if dirty, _ := repo.dirty(); dirty {
 		r.t.Errorf("%s: the repository is marked as in use", name)
 	}
+}
+
+// without tells what is in a and not in b, which are sorted.
+func without(a, b []string) string {
+	var list []string
+	for _, s := range a {
+		if _, ok := slices.BinarySearch(b, s); !ok {
+			list = append(list, s)
+		}
+	}
+	return strings.Join(list, "\n")
 }
 
 func TestRun_FirstAndSecond(t *testing.T) {

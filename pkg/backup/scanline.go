@@ -54,7 +54,7 @@ const (
 	fieldFiles
 )
 
-func bits(fields ...field) (b uint32) {
+func bitsOf(fields ...field) (b uint32) {
 	for _, f := range fields {
 		b |= 1 << f
 	}
@@ -251,7 +251,7 @@ func (p *lineReader) value(f field) {
 
 // valid reports whether a record has what its kind needs.
 func (r *record) valid() bool {
-	all := func(fields ...field) bool { return r.has&bits(fields...) == bits(fields...) }
+	all := func(fields ...field) bool { return r.has&bitsOf(fields...) == bitsOf(fields...) }
 	oneMessage := all(fieldBox) && (r.u != 0 && all(fieldV) && !all(fieldUIDL) || len(r.uidl) > 0 && !all(fieldU))
 	switch r.kind {
 	case kindBox:

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"io"
-	"io/fs"
 	"path"
-	"strings"
 	"sync"
 
 	"github.com/mail-toolkit/mail/pkg/imap"
@@ -142,10 +140,10 @@ func (f *fetching) check(b *boxRun, name string, m *Message) bool {
 	base, _ := cutInfo(name)
 	facts, _ := parseFileName(base)
 	digest, size, err := f.r.digestOf(path.Join(f.r.fileDir(b.m), name))
-	if err != nil {
+	if err != nil && !errors.Is(err, errNotRegular) {
 		return false
 	}
-	if size != facts.Size || !facts.matches(digest) {
+	if err != nil || size != facts.Size || !facts.matches(digest) {
 		f.setAside(b, name)
 		return false
 	}
@@ -170,19 +168,16 @@ func (r *Repo) digestOf(file string) (d store.Digest, size int64, err error) {
 func (f *fetching) rename(b *boxRun, name string, m *Message) {
 	if to := f.r.diskName(m); to != name {
 		dir := f.r.fileDir(b.m)
-		_ = f.r.root.Rename(path.Join(dir, name), path.Join(dir, to)) // it is found under either
+		_ = f.r.disk.rename(f.r.root, path.Join(dir, name), path.Join(dir, to)) // it is found under either
 	}
 }
 
 // setAside moves a file to where nothing looks for it.
 func (f *fetching) setAside(b *boxRun, name string) {
-	to := path.Join(damagedDir, strings.ReplaceAll(b.m.Dir, "/", ".")+"."+name)
-	err := f.r.root.Mkdir(damagedDir, 0o700)
-	if err == nil || errors.Is(err, fs.ErrExist) {
-		err = f.r.root.Rename(path.Join(f.r.fileDir(b.m), name), to)
-	}
+	base, _ := cutInfo(name)
+	to, err := f.r.putAside(path.Join(f.r.fileDir(b.m), name), base)
 	if err != nil {
-		f.warn("%s: the file %q is not what its name says: %v", b.m.Name, name, err)
+		f.fail(err) // else it would stay, and nobody look at it again
 		return
 	}
 	f.warn("%s: the file %q is not what its name says, and was moved to %s", b.m.Name, name, to)
