@@ -71,16 +71,19 @@ func TestLive_Round(t *testing.T) {
 			if want := []string{"1:=Subject: one\r\n\r\n1\r\n;", "2:=Subject: two\r\n\r\n2\r\n;"}; err != nil || missing.Count() != 0 || !reflect.DeepEqual(got, want) {
 				t.Errorf("fetch: got %q, missing %v, %v; want %q", got, missing, err, want)
 			}
-			if _, err := c.Copy(ctx, uids(t, "1"), "Archive"); err != nil {
+			if err := c.Create(ctx, "Recipes"); err != nil {
+				t.Errorf("create: %v", err)
+			}
+			if _, err := c.Copy(ctx, uids(t, "1"), "Recipes"); err != nil {
 				t.Errorf("copy: %v", err)
 			}
-			if _, err := c.Move(ctx, uids(t, "2"), "Archive"); err != nil {
+			if _, err := c.Move(ctx, uids(t, "2"), "Recipes"); err != nil {
 				t.Errorf("move: %v", err)
 			}
 			if left, err := c.Search(ctx); err != nil || left.String() != "1" {
 				t.Errorf("after the move: got %v, %v", left, err)
 			}
-			if state, err := c.Status(ctx, "Archive", StatusMessages); err != nil || state.Messages != 2 {
+			if state, err := c.Status(ctx, "Recipes", StatusMessages); err != nil || state.Messages != 2 {
 				t.Errorf("status: got %+v, %v", state, err)
 			}
 			if err := c.Logout(ctx); err != nil {
