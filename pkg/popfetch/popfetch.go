@@ -153,9 +153,9 @@ type run struct {
 	dst     store.Batch
 	staged  []*item
 	under   *committing // nil: none
-	found   []*item // stored by an earlier run
-	done    int     // stored by this one
-	limited bool    // Limit left some
+	found   []*item     // stored by an earlier run
+	done    int         // stored by this one
+	limited bool        // Limit left some
 
 	refused int
 	first   error
