@@ -64,7 +64,7 @@ func (e *env) backupRunCommand() *cli.Command {
 		flags: []cli.Flag{
 			patternFlag(&o.mailboxes),
 			connectionsFlag(&o.connections),
-			choiceFlag("format", "store messages as `FORMAT`: maildir (default) or eml, when DIR is new", &o.format, "maildir", "eml"),
+			choiceFlag("format", "store messages as `FORMAT`: maildir (default), eml or mbox, when DIR is new", &o.format, backup.FormatMaildir, backup.FormatEML, backup.FormatMbox),
 			sizeFlag("budget", "fetch at most `SIZE` in a day, such as 2G", &o.budget),
 			&cli.BoolFlag{Name: "full", Usage: "compare every flag and UID, whatever the server says about changes", Destination: &o.full},
 			&cli.BoolFlag{Name: "pop", Usage: "store a POP3 maildrop", Destination: &o.pop},

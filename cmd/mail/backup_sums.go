@@ -13,7 +13,8 @@ func (e *env) backupSumsCommand() *cli.Command {
 		name:  "sums",
 		usage: "print the digests of all files of a backup, for sha256sum",
 		about: "Prints the SHA-256 of every message in DIR and its file, relative to DIR, as `sha256sum -c` takes it. They are the digests " +
-			"that were recorded when the messages were stored: the files are not read.",
+			"that were recorded when the messages were stored: the files are not read. Of a backup in mboxes it prints the digest of every mbox, " +
+			"after it has compared each message in it with the recorded digest; an mbox in which one is missing or changed is an error.",
 		args:    "DIR",
 		minArgs: 1,
 		maxArgs: 1,
@@ -27,5 +28,5 @@ func (c *call) backupSums(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	return r.Sums(c.stdout)
+	return r.Sums(ctx, c.stdout)
 }

@@ -133,7 +133,7 @@ func (c *committer) end() {
 func (c *committer) run(ctx context.Context) error {
 	defer c.timer.Stop()
 	for _, dir := range c.dirs {
-		if err := c.tree.Folder(dir); err != nil {
+		if err := c.folder(dir); err != nil {
 			return c.fail(err)
 		}
 	}
@@ -199,7 +199,14 @@ func (c *committer) commit(ctx context.Context, batch []item) error {
 	if err != nil {
 		return err
 	}
-	if err := c.tree.Publish(ctx, places); err != nil {
+	if c.r.settings.Format == FormatMbox {
+		err = c.appendAll(ctx, places)
+		places = nil
+	}
+	if err == nil {
+		err = c.tree.Publish(ctx, places)
+	}
+	if err != nil {
 		return err
 	}
 	for i := range batch {
@@ -233,7 +240,7 @@ func (c *committer) places(batch []item) ([]store.Placement, error) {
 		if it.kind != itemMsg || it.staged == nil && it.link == "" {
 			continue
 		}
-		if it.staged != nil {
+		if it.staged != nil && c.r.settings.Format != FormatMbox {
 			if err := c.dedupe(it, here); err != nil {
 				return nil, err
 			}
@@ -257,7 +264,7 @@ func (c *committer) places(batch []item) ([]store.Placement, error) {
 // lost it, or the UIDVALIDITY is the old one again. What else has the name is put aside.
 func (c *committer) there(it *item) (bool, error) {
 	name := path.Join(c.r.fileDir(it.box.m), c.r.diskName(it.msg))
-	if _, err := c.r.root.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+	if _, _, err := c.r.stat(name); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	digest, _, err := c.r.digestOf(name)
@@ -360,13 +367,8 @@ func (c *committer) rename(it *item) {
 	}
 }
 
-// fileDir is the directory of the files of a mailbox, with slashes.
-func (r *Repo) fileDir(m *Mailbox) string {
-	if r.settings.Format == FormatMaildir {
-		return path.Join(m.Dir, "cur")
-	}
-	return m.Dir
-}
+// fileDir is the directory of the files of a mailbox, or its mbox, with slashes.
+func (r *Repo) fileDir(m *Mailbox) string { return path.Join(m.Dir, r.subs()[0]) }
 
 // diskName is the name that the file of a message gets.
 func (r *Repo) diskName(m *Message) string {

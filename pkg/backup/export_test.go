@@ -114,7 +114,7 @@ func maildirFacts(t *testing.T, dir string) (facts []string) {
 
 // TestExport writes a backup in every format: all messages come back, and the octets are the same each time.
 func TestExport(t *testing.T) {
-	for _, repoFormat := range []string{FormatMaildir, FormatEML} {
+	for _, repoFormat := range formats {
 		repo := stocked(t, repoFormat)
 		for _, format := range []string{ExportMbox, ExportTar, ExportTarZst} {
 			o := ExportOptions{Format: format, Selection: Selection{At: "latest"}}
@@ -145,7 +145,7 @@ func TestExport(t *testing.T) {
 
 // TestExport_Programs unpacks archives with the programs that people have.
 func TestExport_Programs(t *testing.T) {
-	for _, format := range []string{FormatMaildir, FormatEML} {
+	for _, format := range formats {
 		repo := stocked(t, format)
 		var want []string
 		for m, err := range repo.Messages("") {

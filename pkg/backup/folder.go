@@ -8,15 +8,16 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
 )
 
 // locate returns the path of the file of a message below the repository, with
 // slashes.
 func (r *Repo) locate(m *Message) (string, error) {
 	dir := m.Mailbox.Dir
-	if r.settings.Format == FormatEML {
-		name := path.Join(dir, m.File)
-		_, err := r.root.Lstat(name)
+	if r.settings.Format != FormatMaildir {
+		name := path.Join(r.fileDir(m.Mailbox), m.File)
+		_, _, err := r.stat(name)
 		return name, err
 	}
 	guess := path.Join(dir, "cur", m.File+infoMark+infoLetters(m.Flags))
@@ -64,9 +65,15 @@ func (r *Repo) listed(m *Message, anew bool) (string, error) {
 // keptListings is how many folders are kept in mind: one for each goroutine that reads.
 const keptListings = defaultConnections
 
-// eachName calls fn for each name in a directory until it returns errStop. A
-// directory that is not there is an empty one.
+// eachName calls fn for each name in a directory of messages, or in an mbox, until it
+// returns errStop. What is not there is empty.
 func (r *Repo) eachName(dir string, fn func(string) error) error {
+	if r.settings.Format == FormatMbox {
+		if err := r.eachPiece(dir, fn); err != errStop {
+			return err
+		}
+		return nil
+	}
 	d, err := r.root.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -91,6 +98,60 @@ func (r *Repo) eachName(dir string, fn func(string) error) error {
 			return err
 		}
 	}
+}
+
+// openMessage opens the file of a message by its path below the repository.
+func (r *Repo) openMessage(name string) (io.ReadCloser, error) {
+	if r.settings.Format == FormatMbox {
+		f, p, err := r.openPiece(name)
+		if err != nil {
+			return nil, err
+		}
+		return newMboxMessage(f, p), nil
+	}
+	f, err := openRegular(r.root, name)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// stat asks the file system about the file of a message. Something else than a file is
+// errNotRegular. id is set where the file has several names.
+func (r *Repo) stat(name string) (size int64, id fileID, err error) {
+	if r.settings.Format == FormatMbox {
+		f, p, err := r.openPiece(name)
+		if err != nil {
+			return 0, id, err
+		}
+		facts, _ := parseFileName(p.name)
+		return min(facts.Size, p.end-p.body), id, f.Close()
+	}
+	st, err := r.root.Lstat(name)
+	if err != nil {
+		return 0, id, err
+	}
+	if file, several := links(st); several {
+		id = file
+	}
+	if !st.Mode().IsRegular() {
+		err = errNotRegular
+	}
+	return st.Size(), id, err
+}
+
+// cutName cuts a name that eachName tells into the File of a message and what follows
+// it: flags, or a number.
+func (r *Repo) cutName(name string) (file, suffix string) {
+	switch r.settings.Format {
+	case FormatMaildir:
+		file, _ = cutInfo(name)
+	case FormatMbox:
+		file, _, _ = strings.Cut(name, "@")
+	default:
+		file = name
+	}
+	return file, name[len(file):]
 }
 
 // errNotRegular says that something else than a file has the name of one.

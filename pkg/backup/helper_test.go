@@ -2,6 +2,7 @@ package backup
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/mail-toolkit/mail/pkg/imap"
 )
+
+var formats = []string{FormatMaildir, FormatEML, FormatMbox}
 
 // testRepo makes messages as a run does.
 type testRepo struct {
@@ -95,12 +98,34 @@ func (c *testRepo) put(box, v, uid uint32, body string, flags ...string) *Messag
 // write writes the file of a message.
 func (c *testRepo) write(m *Message, body string) {
 	c.t.Helper()
-	name := path.Join(m.Mailbox.Dir, m.File)
-	if c.settings.Format == FormatMaildir {
-		name = path.Join(m.Mailbox.Dir, "cur", m.File+infoMark+infoLetters(m.Flags))
+	name := path.Join(c.fileDir(m.Mailbox), c.diskName(m))
+	c.must(c.root.MkdirAll(m.Mailbox.Dir, 0o700))
+	if c.settings.Format == FormatMbox {
+		if _, _, err := c.stat(name); errors.Is(err, fs.ErrNotExist) {
+			appendMbox(c.t, filepath.Join(c.dir, path.Dir(name)), m.File, body)
+		}
+		return
 	}
 	c.must(c.root.MkdirAll(path.Dir(name), 0o700))
 	c.must(c.root.WriteFile(name, []byte(body), 0o600))
+}
+
+// appendMbox appends a message to an mbox.
+func appendMbox(t testing.TB, mbox, name, body string) {
+	t.Helper()
+	facts, _ := parseFileName(name)
+	text := mboxLine(name, facts) + strings.ReplaceAll("\n"+body, "\nFrom ", "\n>From ")[1:] + "\n"
+	if !strings.HasSuffix(body, "\n") {
+		text += "\n"
+	}
+	f, err := os.OpenFile(mbox, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = f.WriteString(text)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // snap ends a run.

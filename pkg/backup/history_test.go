@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -217,10 +219,18 @@ func needed(t testing.TB, r *Repo) []string {
 	return slices.Compact(list)
 }
 
-// bases lists the files that are there, without info and directory of a Maildir.
+// bases lists the files of messages, and others, that are there, without info and
+// directory of a Maildir; for an mbox what is in it.
 func bases(t testing.TB, dir string) []string {
 	t.Helper()
-	list := files(t, dir)
+	var list []string
+	for _, name := range files(t, dir) {
+		if path.Base(name) == mboxFile {
+			list = append(list, pieces(t, filepath.Join(dir, name), path.Dir(name))...)
+		} else {
+			list = append(list, name)
+		}
+	}
 	for i, name := range list {
 		base, _ := cutInfo(path.Base(name))
 		dir := path.Dir(name)
@@ -231,6 +241,27 @@ func bases(t testing.TB, dir string) []string {
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
+}
+
+// pieces lists what is in an mbox.
+func pieces(t testing.TB, mbox, dir string) (list []string) {
+	t.Helper()
+	text, err := os.ReadFile(mbox)
+	if err == nil {
+		err = scanMbox(bytes.NewReader(text), 0, int64(len(text)), func(p mboxPiece) error {
+			if p.name == "" {
+				p.name = fmt.Sprint("stranger at ", p.off)
+			}
+			if !p.gone {
+				list = append(list, path.Join(dir, p.name))
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
 }
 
 // tellAll tells the state at each snapshot and now.
@@ -259,7 +290,7 @@ func sameStates(t testing.TB, got, want map[string]string) {
 }
 
 func TestPrune(t *testing.T) {
-	for _, format := range []string{FormatMaildir, FormatEML} {
+	for _, format := range formats {
 		for seed := range uint64(6) {
 			t.Run(fmt.Sprint(format, seed), func(t *testing.T) {
 				c := newRepo(t, format)
@@ -354,7 +385,13 @@ func TestPruneSparesWhatIsNamed(t *testing.T) {
 // TestL1_PruneFails fails every step of forget and prune in turn: as one error, as the
 // death of the process, and as that of the machine. What is left is whole, and the next writer finishes.
 func TestL1_PruneFails(t *testing.T) {
-	origin := newRepo(t, FormatMaildir)
+	for _, format := range []string{FormatMaildir, FormatMbox} {
+		t.Run(format, func(t *testing.T) { pruneFails(t, format) })
+	}
+}
+
+func pruneFails(t *testing.T, format string) {
+	origin := newRepo(t, format)
 	randomHistory(origin, 3, 5)
 	origin.must(origin.Close())
 	prune := func(r *Repo) error {

@@ -55,13 +55,11 @@ func (r *Repo) list(dir string) (*listing, error) {
 func (r *Repo) eachFile(l *listing, fn func(sub uint32, base, suffix string) error) error {
 	for n, sub := range l.subs {
 		err := r.eachName(path.Join(l.dir, sub), func(name string) error {
-			base := name
-			if sub != "" {
-				base, _ = cutInfo(name)
-			} else if path.Ext(name) != emlSuffix {
+			if r.settings.Format == FormatEML && path.Ext(name) != emlSuffix {
 				return nil // other things live there too
 			}
-			return fn(uint32(n), base, name[len(base):])
+			base, suffix := r.cutName(name)
+			return fn(uint32(n), base, suffix)
 		})
 		if err != nil {
 			return err
@@ -110,18 +108,7 @@ const (
 // job asks the file system about a file.
 func (r *Repo) job(name string) *hashJob {
 	j := &hashJob{name: name}
-	st, err := r.root.Lstat(name)
-	if err != nil {
-		j.err = err
-		return j
-	}
-	if !st.Mode().IsRegular() {
-		j.err = errNotRegular
-	}
-	j.size = st.Size()
-	if id, several := links(st); several {
-		j.id = id
-	}
+	j.size, j.id, j.err = r.stat(name)
 	return j
 }
 
@@ -147,13 +134,18 @@ func (r *Repo) hashAll(ctx context.Context, jobs []*hashJob) error {
 	return ctx.Err()
 }
 
-// hashFile returns the digest of a file.
+// hashFile returns the digest of the file of a message.
 func (r *Repo) hashFile(ctx context.Context, name string, buf []byte) (d store.Digest, err error) {
-	f, err := openRegular(r.root, name)
+	f, err := r.openMessage(name)
 	if err != nil {
 		return d, err
 	}
 	defer f.Close()
+	return hashOf(ctx, f, buf)
+}
+
+// hashOf returns the digest of what a reader gives.
+func hashOf(ctx context.Context, f io.Reader, buf []byte) (d store.Digest, err error) {
 	sum := sha256.New()
 	for {
 		if err := ctx.Err(); err != nil {

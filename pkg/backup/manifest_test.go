@@ -472,8 +472,8 @@ func TestOpen(t *testing.T) {
 			t.Errorf("%+v: %v, want a *store.Error", o, err)
 		}
 	}
-	if _, err := Open(empty, OpenOptions{Write: true, Create: &Settings{Format: "mbox"}}); !errors.As(err, &notOne) {
-		t.Errorf("format mbox: %v, want a *store.Error", err)
+	if _, err := Open(empty, OpenOptions{Write: true, Create: &Settings{Format: "mh"}}); !errors.As(err, &notOne) {
+		t.Errorf("format mh: %v, want a *store.Error", err)
 	}
 	r, err := Open(empty, OpenOptions{Write: true, Create: &Settings{Format: FormatEML}})
 	if err != nil {

@@ -399,20 +399,26 @@ func (r *Repo) removePlanned(files []string) error {
 	return nil
 }
 
-// subs returns the directories of a mailbox that hold messages.
+// subs returns the directories of a mailbox, or its mbox, that hold messages.
 func (r *Repo) subs() []string {
-	if r.settings.Format == FormatEML {
+	switch r.settings.Format {
+	case FormatEML:
 		return []string{""}
+	case FormatMbox:
+		return []string{mboxFile}
 	}
 	return []string{"cur", "new"}
 }
 
-// removeIn durably removes the files of a directory that have those names, with info
-// or not.
+// removeIn durably removes the messages of a directory, or of an mbox, that have those
+// names, with what may follow them.
 func (r *Repo) removeIn(dir string, bases map[string]bool) error {
+	if r.settings.Format == FormatMbox {
+		return r.rewriteMbox(dir, func(p mboxPiece) bool { return p.gone || bases[p.name] })
+	}
 	var names []string
 	err := r.eachName(dir, func(name string) error {
-		if base, _ := cutInfo(name); bases[base] {
+		if base, _ := r.cutName(name); bases[base] {
 			names = append(names, name)
 		}
 		return nil
@@ -436,6 +442,9 @@ func (r *Repo) removeEmpty(dir string) {
 		for _, sub := range [...]string{"cur", "new", "tmp"} {
 			_ = r.root.Remove(path.Join(dir, sub)) // what is not empty stays
 		}
+	}
+	if st, err := r.root.Lstat(path.Join(dir, mboxFile)); err == nil && r.settings.Format == FormatMbox && st.Size() == 0 {
+		_ = r.root.Remove(path.Join(dir, mboxFile))
 	}
 	for ; dir != "."; dir = path.Dir(dir) {
 		if st, err := r.root.Lstat(dir); err != nil || !st.IsDir() || r.root.Remove(dir) != nil {

@@ -84,7 +84,9 @@ const noLine = "manifest without a line"
 // harm damages the backup in one way.
 func (h *history) harm() {
 	list := files(h.t, h.dir)
-	list = slices.DeleteFunc(list, func(name string) bool { return !strings.Contains(name, "U") || !strings.Contains(name, ",S=") })
+	list = slices.DeleteFunc(list, func(name string) bool {
+		return filepath.Base(name) != mboxFile && (!strings.Contains(name, "U") || !strings.Contains(name, ",S="))
+	})
 	if len(list) == 0 {
 		return
 	}
@@ -92,10 +94,7 @@ func (h *history) harm() {
 	file := filepath.Join(h.dir, name)
 	other := pick(h, list)
 	manifest := filepath.Join(h.dir, manifestFile)
-	ways := []struct {
-		what string
-		do   func() error
-	}{
+	ways := []way{
 		{"removed", func() error { return os.Remove(file) }},
 		{"moved to the folder of " + other, func() error { return os.Rename(file, filepath.Join(h.dir, filepath.Dir(other), filepath.Base(name))) }},
 		{"in the place of " + other, func() error { return os.Rename(file, filepath.Join(h.dir, other)) }},
@@ -116,13 +115,52 @@ func (h *history) harm() {
 		{"manifest removed", func() error { return os.Remove(manifest) }},
 		{"manifest emptied", func() error { return os.Truncate(manifest, 0) }},
 	}
+	if h.format == FormatMbox {
+		ways = append(ways, mboxWays(h, file)...)
+	}
 	way := pick(h, ways)
-	if h.format == FormatEML && strings.Contains(way.what, "letters") {
+	if h.format != FormatMaildir && strings.Contains(way.what, "letters") {
 		return
 	}
 	h.note("harm: %s: %s", name, way.what)
 	if err := way.do(); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
 		h.must(err)
+	}
+}
+
+// way is a way to damage a backup.
+type way struct {
+	what string
+	do   func() error
+}
+
+// mboxWays are those that an mbox has besides.
+func mboxWays(h *history, file string) []way {
+	of := func(change func(list [][]byte, i int) [][]byte) func() error {
+		return func() error {
+			return h.edit(file, func(h *history, b []byte) []byte {
+				var list [][]byte
+				_ = scanMbox(bytes.NewReader(b), 0, int64(len(b)), func(p mboxPiece) error { list = append(list, b[p.off:p.end]); return nil })
+				if len(list) == 0 {
+					return b
+				}
+				return bytes.Join(change(list, h.rnd.IntN(len(list))), nil)
+			})
+		}
+	}
+	add := func(text string) func() error {
+		return func() error { return h.edit(file, func(_ *history, b []byte) []byte { return append(b, text...) }) }
+	}
+	return []way{
+		{"without a message", of(func(l [][]byte, i int) [][]byte { return slices.Delete(l, i, i+1) })},
+		{"with a message twice", of(func(l [][]byte, i int) [][]byte { return append(l, l[i]) })},
+		{"with a damaged copy in front", of(func(l [][]byte, i int) [][]byte {
+			return slices.Insert(l, 0, bytes.ReplaceAll(l[i], []byte("Subject"), []byte("subject")))
+		})},
+		{"with a message of another program", add("From bob@example.org Mon Nov  2 10:00:00 2026\nSubject: x\n\nbody\n\n")},
+		{"with something behind it", add("x")},
+		{"with a torn line behind it", add("From 17")},
+		{"with zeros behind it", add(string(make([]byte, 5000)))},
 	}
 }
 
@@ -206,7 +244,7 @@ func TestR10_RandomHistories(t *testing.T) {
 		histories = 1
 	}
 	for seed := range uint64(histories) {
-		for _, format := range []string{FormatMaildir, FormatEML} {
+		for _, format := range formats {
 			t.Run(fmt.Sprint(format, " ", seed), func(t *testing.T) { randomBackup(t, format, seed, rounds) })
 		}
 	}

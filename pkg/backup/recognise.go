@@ -230,13 +230,13 @@ func (f *fetching) header(j *job, m *imap.Message) error {
 
 // beginsWith reports whether the wire form of a stored message begins so.
 func (r *Repo) beginsWith(m *Message, file string, head []byte) bool {
-	h, err := openRegular(r.root, file)
+	h, err := r.openMessage(file)
 	if err != nil {
 		return false
 	}
 	defer h.Close()
 	in := io.Reader(h)
-	if r.settings.Format == FormatMaildir && !strings.HasSuffix(m.File, wireMark) {
+	if r.settings.Format != FormatEML && !strings.HasSuffix(m.File, wireMark) {
 		in = message.ToWire(h)
 	}
 	got := make([]byte, len(head))

@@ -169,17 +169,17 @@ func (p *repairer) folders() ([]string, error) {
 			seen[dir] = true
 		}
 	}
-	maildir := p.r.settings.Format == FormatMaildir
+	format := p.r.settings.Format
 	skip := func(dir string) bool {
 		base := path.Base(dir)
-		in := maildir && (base == "cur" || base == "new" || base == "tmp")
+		in := format == FormatMaildir && (base == "cur" || base == "new" || base == "tmp")
 		if in {
 			see(path.Dir(dir))
 		}
 		return in
 	}
 	err := p.r.walk(p.ctx, skip, func(dir, name string) error {
-		if !maildir && path.Ext(name) == emlSuffix {
+		if format == FormatEML && path.Ext(name) == emlSuffix || format == FormatMbox && name == mboxFile {
 			see(dir)
 		}
 		return nil
@@ -323,7 +323,12 @@ func (p *repairer) folder(dir string) error {
 		}
 		list = list[n:]
 	}
-	return nil
+	if p.r.settings.Format != FormatMbox {
+		return nil
+	}
+	moved, err := p.r.cleanMbox(path.Join(dir, mboxFile))
+	p.result.Damaged += moved
+	return err
 }
 
 // files reads files, and tells what becomes of each.
@@ -404,22 +409,32 @@ func (p *repairer) moveAway(f *foundFile) error {
 func (r *Repo) putAside(file, name string) (to string, err error) {
 	r.aside.Lock()
 	defer r.aside.Unlock()
-	if err := r.disk.mkdir(r.root, damagedDir); err != nil && !errors.Is(err, fs.ErrExist) {
+	if to, err = r.asideName(name); err != nil {
 		return "", err
 	}
-	to = path.Join(damagedDir, name)
-	for n := 2; ; n++ {
-		if _, err := r.root.Lstat(to); errors.Is(err, fs.ErrNotExist) {
-			break
-		} else if err != nil {
-			return "", err
-		}
-		to = path.Join(damagedDir, name+"-"+strconv.Itoa(n))
+	if r.settings.Format == FormatMbox {
+		return to, r.takeOut(file, to)
 	}
 	if err := r.disk.rename(r.root, file, to); err != nil {
 		return "", err
 	}
 	return to, errors.Join(r.syncDir(damagedDir), r.syncDir(path.Dir(file)))
+}
+
+// asideName is the path for a file that is put aside, which nothing has yet.
+func (r *Repo) asideName(name string) (string, error) {
+	if err := r.disk.mkdir(r.root, damagedDir); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	to := path.Join(damagedDir, name)
+	for n := 2; ; n++ {
+		if _, err := r.root.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+			return to, nil
+		} else if err != nil {
+			return "", err
+		}
+		to = path.Join(damagedDir, name+"-"+strconv.Itoa(n))
+	}
 }
 
 // rebuild makes the line of a message from the name of its file.
@@ -428,7 +443,7 @@ func (p *repairer) rebuild(box uint32, f *foundFile, keywords []string) error {
 	if m.UID == 0 {
 		m.UIDL = lostText(f.facts.UIDLHash)
 	}
-	if _, info := cutInfo(f.base + f.suffix); f.suffix != "" {
+	if _, info := cutInfo(f.base + f.suffix); info != "" {
 		m.Flags = infoFlags(info, keywords)
 	}
 	var w lineWriter

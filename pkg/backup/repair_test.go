@@ -52,7 +52,7 @@ func repairable(t testing.TB, format string) *testRepo {
 
 // TestR10_ManifestDeleted rebuilds everything from the files.
 func TestR10_ManifestDeleted(t *testing.T) {
-	for _, format := range []string{FormatMaildir, FormatEML} {
+	for _, format := range formats {
 		c := repairable(t, format)
 		want := telling(t, c.Repo, "", format == FormatMaildir)
 		c.must(c.Close())

@@ -36,11 +36,12 @@ const (
 const (
 	FormatMaildir = "maildir"
 	FormatEML     = "eml"
+	FormatMbox    = "mbox" // mboxrd
 )
 
 // Settings are what a repository is made with.
 type Settings struct {
-	Format string // FormatMaildir or FormatEML; "" means the first
+	Format string // FormatMaildir, FormatEML or FormatMbox; "" means the first
 }
 
 // OpenOptions say how to open a repository.
@@ -65,6 +66,10 @@ type Repo struct {
 	listing  struct {
 		sync.Mutex
 		recent []*listing // of the folders that were looked at last
+	}
+	mboxes struct {
+		sync.Mutex
+		recent []*mboxIndex
 	}
 }
 
@@ -218,12 +223,14 @@ func (r *Repo) readSettings() error {
 	if err := json.Unmarshal(data, &s); err != nil || s.Version < 1 {
 		return &store.Error{Path: name, Msg: "damaged"}
 	}
-	if s.Version > settingsVersion || s.Format != FormatMaildir && s.Format != FormatEML {
+	if s.Version > settingsVersion || !isFormat(s.Format) {
 		return &VersionError{Path: name, What: fmt.Sprintf("version %d, format %q", s.Version, shorten(s.Format))}
 	}
 	r.settings = Settings{Format: s.Format}
 	return nil
 }
+
+func isFormat(s string) bool { return s == FormatMaildir || s == FormatEML || s == FormatMbox }
 
 // create writes what a new repository has. The settings come last: with them it is
 // one.
@@ -235,11 +242,11 @@ func (r *Repo) create(o OpenOptions) error {
 	if format == "" {
 		format = FormatMaildir
 	}
-	if format != FormatMaildir && format != FormatEML {
-		return &store.Error{Path: r.dir, Msg: fmt.Sprintf("a repository cannot have the format %q (want %s or %s)", shorten(format), FormatMaildir, FormatEML)}
+	if !isFormat(format) {
+		return &store.Error{Path: r.dir, Msg: fmt.Sprintf("a repository cannot have the format %q (want %s, %s or %s)", shorten(format), FormatMaildir, FormatEML, FormatMbox)}
 	}
 	if st, err := r.root.Stat(manifestFile); err == nil && st.Size() > 0 {
-		return &store.Error{Path: r.dir, Msg: "a backup repository without " + settingsFile + `: write {"version":1,"format":"maildir"} there, or "eml"`}
+		return &store.Error{Path: r.dir, Msg: "a backup repository without " + settingsFile + `: write {"version":1,"format":"maildir"} there, or "eml", or "mbox"`}
 	}
 	data, err := json.Marshal(settingsJSON{Version: settingsVersion, Format: format})
 	if err != nil {
@@ -335,8 +342,8 @@ func (r *Repo) look() (err error) {
 // recover does what a writer has to do before all else: it cuts off what a dead one
 // had not written whole, and finishes its prune.
 func (r *Repo) recover() error {
-	for _, name := range [...]string{manifestFile, settingsFile} {
-		if err := r.root.Remove(name + newSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, name := range [...]string{manifestFile + newSuffix, settingsFile + newSuffix, mboxNew} {
+		if err := r.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -561,11 +568,19 @@ func (x *index) named(names []string) ([]uint32, error) {
 }
 
 // Path returns the path of the file of a message as it is named now: other programs
-// change what follows ":2,". A file that is gone is an fs.ErrNotExist.
+// change what follows ":2,". With FormatMbox it is the path of the mbox, "@" and the
+// octet where the message begins. A file that is gone is an fs.ErrNotExist.
 func (r *Repo) Path(m *Message) (string, error) {
 	name, err := r.locate(m)
 	if err != nil {
 		return "", err
+	}
+	if r.settings.Format == FormatMbox {
+		f, p, err := r.openPiece(name)
+		if err != nil {
+			return "", err
+		}
+		return filepath.Join(r.dir, filepath.FromSlash(path.Dir(name))) + "@" + strconv.FormatInt(p.off, 10), f.Close()
 	}
 	return filepath.Join(r.dir, filepath.FromSlash(name)), nil
 }
@@ -576,7 +591,7 @@ func (r *Repo) Read(m *Message) (*store.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := openRegular(r.root, name)
+	f, err := r.openMessage(name)
 	if err != nil {
 		return nil, err
 	}

@@ -368,11 +368,7 @@ func (f *fetching) work(ctx context.Context, client *imap.Client) error {
 
 func (f *fetching) openTree() (err error) {
 	if f.tree == nil {
-		kind := store.KindMaildir
-		if f.r.settings.Format == FormatEML {
-			kind = store.KindEML
-		}
-		if f.tree, err = f.o.openTree(f.r.dir, kind); err != nil {
+		if f.tree, err = f.o.openTree(f.r.dir, store.Kind(f.r.settings.Format)); err != nil {
 			return err
 		}
 		if err := f.tree.Clean(); err != nil {

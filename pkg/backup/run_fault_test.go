@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -255,6 +256,13 @@ func (r *rig) leftover(m *Message) {
 	m.Size = 100
 	m.File = repo.fileName(m, 100, false)
 	name := path.Join(repo.fileDir(m.Mailbox), repo.diskName(m))
+	if r.format == FormatMbox {
+		appendMbox(r.t, filepath.Join(r.dir, path.Dir(name)), m.File, "damaged\n")
+		if err := repo.setDirty(true); err != nil {
+			r.t.Fatal(err)
+		}
+		return
+	}
 	if err := errors.Join(repo.setDirty(true), repo.root.WriteFile(name, []byte("damaged"), 0o600)); err != nil {
 		r.t.Fatal(err)
 	}
@@ -263,7 +271,7 @@ func (r *rig) leftover(m *Message) {
 // TestL1_EveryStepOfTheDisk fails every step that a run does with its disk: the error
 // is told, and the next run completes what is missing.
 func TestL1_EveryStepOfTheDisk(t *testing.T) {
-	for _, format := range []string{FormatMaildir, FormatEML} {
+	for _, format := range formats {
 		for _, errno := range []error{syscall.ENOSPC, syscall.EIO} {
 			everyStep(t, format, errno)
 		}

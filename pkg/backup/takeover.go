@@ -53,8 +53,14 @@ func (f *fetching) recover() error {
 	for _, id := range f.index.boxNumbers(true) {
 		info, _ := f.index.info(id)
 		dir := f.r.fileDir(info.Mailbox)
+		if f.r.settings.Format == FormatMbox {
+			err := f.r.settleMbox(dir, func(file string) bool { return recorded.has(info.Mailbox.Dir, file) })
+			if err != nil {
+				return err
+			}
+		}
 		err := f.r.eachName(dir, func(name string) error {
-			base, _ := cutInfo(name)
+			base, _ := f.r.cutName(name)
 			facts, ok := parseFileName(base)
 			if ok && !recorded.has(info.Mailbox.Dir, base) {
 				t.files[info.Mailbox.Dir] = append(t.files[info.Mailbox.Dir], name)
@@ -137,10 +143,10 @@ func (t *takenOver) find(f *fetching, b *boxRun, m *Message) bool {
 
 // check reads a file, and fills in what it tells if it is what its name says.
 func (f *fetching) check(b *boxRun, name string, m *Message) bool {
-	base, _ := cutInfo(name)
+	base, _ := f.r.cutName(name)
 	facts, _ := parseFileName(base)
 	digest, size, err := f.r.digestOf(path.Join(f.r.fileDir(b.m), name))
-	if err != nil && !errors.Is(err, errNotRegular) {
+	if err != nil && !errors.Is(err, errNotRegular) && !errors.Is(err, errExcess) {
 		return false
 	}
 	if err != nil || size != facts.Size || !facts.matches(digest) {
@@ -153,7 +159,7 @@ func (f *fetching) check(b *boxRun, name string, m *Message) bool {
 
 // digestOf hashes a file.
 func (r *Repo) digestOf(file string) (d store.Digest, size int64, err error) {
-	h, err := openRegular(r.root, file)
+	h, err := r.openMessage(file)
 	if err != nil {
 		return d, 0, err
 	}
@@ -166,7 +172,7 @@ func (r *Repo) digestOf(file string) (d store.Digest, size int64, err error) {
 
 // rename gives a file that is taken over the letters of the flags of its message.
 func (f *fetching) rename(b *boxRun, name string, m *Message) {
-	if to := f.r.diskName(m); to != name {
+	if to := f.r.diskName(m); to != name && f.r.settings.Format == FormatMaildir {
 		dir := f.r.fileDir(b.m)
 		_ = f.r.disk.rename(f.r.root, path.Join(dir, name), path.Join(dir, to)) // it is found under either
 	}
@@ -174,7 +180,7 @@ func (f *fetching) rename(b *boxRun, name string, m *Message) {
 
 // setAside moves a file to where nothing looks for it.
 func (f *fetching) setAside(b *boxRun, name string) {
-	base, _ := cutInfo(name)
+	base, _ := f.r.cutName(name)
 	to, err := f.r.putAside(path.Join(f.r.fileDir(b.m), name), base)
 	if err != nil {
 		f.fail(err) // else it would stay, and nobody look at it again
@@ -193,7 +199,8 @@ func (f *fetching) leftovers(b *boxRun) {
 	delete(f.taken.files, b.m.Dir)
 	f.taken.mu.Unlock()
 	for _, name := range names {
-		base, info := cutInfo(name)
+		base, _ := f.r.cutName(name)
+		_, info := cutInfo(name)
 		facts, _ := parseFileName(base)
 		k := keyOf(b.m.Dir, facts)
 		f.taken.mu.Lock()

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"io/fs"
 	"iter"
 	"math/rand/v2"
 	"os"
 	"path"
 	"sort"
+	"strconv"
 	"strings"
 )
 
@@ -145,7 +147,37 @@ func (v *verifier) mailbox(box uint32, refs []ref) error {
 	if err := v.flush(); err != nil {
 		return err
 	}
-	return v.unknown(info.Mailbox, l)
+	if err := v.unknown(info.Mailbox, l); err != nil || v.r.settings.Format != FormatMbox {
+		return err
+	}
+	return v.pieces(info.Mailbox)
+}
+
+// pieces tells of what is in an mbox beside messages of ours.
+func (v *verifier) pieces(m *Mailbox) error {
+	name := v.r.fileDir(m)
+	f, err := openRegular(v.r.root, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if errors.Is(err, errNotRegular) {
+		return v.tell(Problem{Kind: BadLink, Mailbox: m.Name, File: name, Detail: err.Error()})
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return scanMbox(f, 0, st.Size(), func(p mboxPiece) error {
+		if p.name != "" || p.gone {
+			return v.ctx.Err()
+		}
+		return v.tell(Problem{Kind: UnknownFile, Mailbox: m.Name, File: name + "@" + strconv.FormatInt(p.off, 10),
+			Detail: fmt.Sprintf("%d octets that do not begin as a message does", p.end-p.off)})
+	})
 }
 
 // message looks at a file, and puts it into the batch if it is to be read.
@@ -278,9 +310,9 @@ func (v *verifier) unknownDetail() (string, error) {
 
 // strangers tells of what is in no folder of a mailbox.
 func (v *verifier) strangers() error {
-	maildir := v.r.settings.Format == FormatMaildir
+	format := v.r.settings.Format
 	skip := func(dir string) bool { // was looked at
-		if !maildir {
+		if format != FormatMaildir {
 			return false
 		}
 		_, known := v.x.box(path.Dir(dir))
@@ -289,7 +321,7 @@ func (v *verifier) strangers() error {
 	}
 	return v.r.walk(v.ctx, skip, func(dir, name string) error {
 		_, known := v.x.box(dir)
-		if known && (!maildir && path.Ext(name) == emlSuffix || ofOtherProgram(name)) {
+		if known && (format == FormatEML && path.Ext(name) == emlSuffix || format == FormatMbox && name == mboxFile || ofOtherProgram(name)) {
 			return nil
 		}
 		return v.tell(Problem{Kind: UnknownFile, File: path.Join(dir, name)})
@@ -304,13 +336,19 @@ func ofOtherProgram(name string) bool {
 
 // Sums writes a line for each file, as sha256sum does and "sha256sum -c" reads in the
 // directory of the repository. Files that are missing have a line too, with the name
-// that they had. Errors are those of w and of reading.
-func (r *Repo) Sums(w io.Writer) error {
+// that they had. With FormatMbox the messages are compared with their digests, and an
+// mbox in which all are right has a line; the others are a *MboxError. Errors are those
+// of w, of the context and of reading.
+func (r *Repo) Sums(ctx context.Context, w io.Writer) error {
 	x, damage, err := r.index("")
 	if err != nil {
 		return err
 	}
 	out := bufio.NewWriter(w)
+	if r.settings.Format == FormatMbox {
+		err = r.mboxSums(ctx, x, out)
+		return errors.Join(err, out.Flush(), damage)
+	}
 	var l *listing
 	for _, i := range x.byMailbox() {
 		m, err := x.message(i)
@@ -334,4 +372,73 @@ func (r *Repo) Sums(w io.Writer) error {
 		fmt.Fprintf(out, "%x  %s\n", m.Digest, name)
 	}
 	return errors.Join(out.Flush(), damage)
+}
+
+// MboxError says that messages are missing in an mbox, or are not what was stored.
+type MboxError struct {
+	Path     string
+	Messages int
+}
+
+// Error implements error.
+func (e *MboxError) Error() string {
+	return fmt.Sprintf("%q: %d messages are missing or changed: no digest of it is written", e.Path, e.Messages)
+}
+
+// mboxSums is Sums for mboxes.
+func (r *Repo) mboxSums(ctx context.Context, x *index, w io.Writer) error {
+	bad := map[uint32]int{}
+	jobs := make([]*hashJob, 0, hashFiles)
+	var want []ref
+	compare := func() error {
+		err := r.hashAll(ctx, jobs)
+		for n, j := range jobs {
+			m, merr := x.message(want[n])
+			if err = errors.Join(err, merr); err != nil {
+				return err
+			}
+			if j.err != nil || j.digest != m.Digest {
+				bad[x.entries.at(want[n]).box]++
+			}
+		}
+		jobs, want = jobs[:0], want[:0]
+		return err
+	}
+	for _, i := range x.byMailbox() {
+		m, err := x.message(i)
+		if err != nil {
+			return err
+		}
+		jobs, want = append(jobs, &hashJob{name: path.Join(r.fileDir(m.Mailbox), m.File)}), append(want, i)
+		if len(jobs) == hashFiles {
+			if err := compare(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := compare(); err != nil {
+		return err
+	}
+	var errs []error
+	for _, n := range x.boxNumbers(true) {
+		info, _ := x.info(n)
+		name := r.fileDir(info.Mailbox)
+		if bad[n] > 0 {
+			errs = append(errs, &MboxError{name, bad[n]})
+			continue
+		}
+		f, err := openRegular(r.root, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		digest, err := hashOf(ctx, f, make([]byte, mboxBuffer))
+		if err = errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "%x  %s\n", digest, name)
+	}
+	return errors.Join(errs...)
 }

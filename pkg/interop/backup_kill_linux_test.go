@@ -71,8 +71,13 @@ func (s *shell) runLater(args ...string) {
 // everything is stored, sound, and once; what has been restored from it is the same, though that was killed too.
 func TestP5_BackupKilled(t *testing.T) {
 	alice, bob := served(t)
-	for name, pair := range map[string][2]account{"serve": {alice, bob}, "dovecot": {dovecotAccount(t), dovecotAccount(t)}} {
+	carol, dave := served(t)
+	for name, pair := range map[string][2]account{"serve": {alice, bob}, "dovecot": {dovecotAccount(t), dovecotAccount(t)}, "mbox": {carol, dave}} {
 		t.Run(name, func(t *testing.T) {
+			format := "maildir"
+			if name == "mbox" {
+				format = name
+			}
 			a, s := pair[0], pair[0].shell(t, t.TempDir())
 			rounds := killRounds()
 			killed := killSome(t, s, rounds, func(i int) []string {
@@ -80,9 +85,9 @@ func TestP5_BackupKilled(t *testing.T) {
 					s.run(nil, "backup", "verify", "mail")
 				}
 				a.change(t, 40, backupBoxes...)
-				return []string{"backup", "run", "mail", "-q", "-j", fmt.Sprint(1 + i%3)}
+				return []string{"backup", "run", "mail", "-q", "--format", format, "-j", fmt.Sprint(1 + i%3)}
 			})
-			s.runLater("backup", "run", "mail")
+			s.runLater("backup", "run", "mail", "--format", format)
 			checkBackup(t, s, a, "mail")
 			want := a.contents(t)
 			restore := pair[1].shell(t, s.dir)

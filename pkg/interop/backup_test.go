@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -150,6 +151,9 @@ func (a account) change(t testing.TB, n int, boxes ...string) {
 	for range 1 + rand.IntN(n) {
 		text := fmt.Sprintf("Message-ID: <%d@example.org>\r\nSubject: new\r\n\r\n%s", rand.Int64(), strings.Repeat(".line\r\n", rand.IntN(1<<rand.IntN(12))))
 		if rand.IntN(10) == 0 {
+			text += ">From an mbox\r\nFrom there\r\n"
+		}
+		if rand.IntN(10) == 0 {
 			text += "no end"
 		}
 		o := &imap.AppendOptions{Date: time.Unix(1_700_000_000+rand.Int64N(90_000_000), 0), Flags: [][]imap.Flag{nil, {`\Seen`}, {`\Flagged`, "work"}}[rand.IntN(3)]}
@@ -234,11 +238,8 @@ func backedUp(t testing.TB, s *shell, dir string, snapshot ...string) []string {
 		if err := json.Unmarshal([]byte(line), &m); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
-		text, err := os.ReadFile(filepath.Join(s.dir, m.Path))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !strings.Contains(m.Path, ",X=wire") && !strings.HasSuffix(m.Path, ".eml") {
+		name, text := fileOf(t, filepath.Join(s.dir, m.Path))
+		if !strings.Contains(name, ",X=wire") && !strings.HasSuffix(name, ".eml") {
 			text = bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n"))
 		}
 		var flags []imap.Flag
@@ -249,6 +250,42 @@ func backedUp(t testing.TB, s *shell, dir string, snapshot ...string) []string {
 	}
 	slices.Sort(all)
 	return all
+}
+
+var (
+	quotedFrom = regexp.MustCompile(`(?m)^>(>*From )`)
+	sizeOfFile = regexp.MustCompile(`,S=(\d+)`)
+)
+
+// fileOf reads the file of a message. What is in an mbox has a name there.
+func fileOf(t testing.TB, path string) (name string, text []byte) {
+	t.Helper()
+	mbox, place, in := strings.Cut(path, ".mbox@")
+	if in {
+		path = mbox + ".mbox"
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !in {
+		return path, text
+	}
+	at, err := strconv.Atoi(place)
+	if err != nil || at > len(text) || !bytes.HasPrefix(text[at:], []byte("From ")) {
+		t.Fatalf("%s: no message begins at %s", path, place)
+	}
+	line, text, _ := bytes.Cut(text[at:], []byte("\n"))
+	if end := bytes.Index(text, []byte("\nFrom ")); end >= 0 {
+		text = text[:end+1]
+	}
+	name = strings.Fields(string(line))[1]
+	size, err := strconv.Atoi(sizeOfFile.FindStringSubmatch(name)[1])
+	text = quotedFrom.ReplaceAll(text, []byte("$1"))
+	if rest := len(text) - size; err != nil || rest < 1 || rest > 2 {
+		t.Fatalf("%s: %s is followed by %d octets", path, name, rest)
+	}
+	return name, text[:size]
 }
 
 // compareMessages fails unless both are the same, and tells what differs.
@@ -368,14 +405,61 @@ func TestBackup(t *testing.T) {
 	})
 }
 
-// TestBackupEML is TestBackup for folders of .eml files.
-func TestBackupEML(t *testing.T) {
-	a, _ := served(t)
-	s := a.shell(t, t.TempDir())
-	for range 3 {
-		a.change(t, 30, backupBoxes...)
-		s.run(nil, "backup", "run", "mail", "--format", "eml")
-		checkBackup(t, s, a, "mail")
+// TestBackupFormats is TestBackup for folders of .eml files, and for mboxes.
+func TestBackupFormats(t *testing.T) {
+	for _, format := range []string{"eml", "mbox"} {
+		t.Run(format, func(t *testing.T) {
+			a, to := served(t)
+			s := a.shell(t, t.TempDir())
+			for range 3 {
+				a.change(t, 30, backupBoxes...)
+				s.run(nil, "backup", "run", "mail", "--format", format)
+				checkBackup(t, s, a, "mail")
+			}
+			to.shell(t, s.dir).run(nil, "backup", "restore", "mail")
+			compareMessages(t, "restored", to.contents(t), a.contents(t))
+			s.run(nil, "backup", "forget", "mail", "--keep-last", "1", "--prune")
+			checkBackup(t, s, a, "mail")
+			if format == "mbox" {
+				readMboxes(t, s, filepath.Join(s.dir, "mail"))
+			}
+		})
+	}
+}
+
+// readMboxes has Python read the mboxes of a backup: they hold what the backup lists.
+func readMboxes(t *testing.T, s *shell, dir string) {
+	t.Helper()
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("python3 is not installed")
+	}
+	cmd := interop.Command(t, python, "-c", `
+import glob, hashlib, mailbox, re, sys
+for name in glob.glob(sys.argv[1] + "/**/messages.mbox", recursive=True):
+    box = mailbox.mbox(name, create=False)
+    for key in box.keys():
+        file = box.get_string(key, from_=True).split(None, 2)[1]
+        body = re.sub(rb"(?m)^>(>*From )", rb"\1", box.get_bytes(key))
+        print(hashlib.sha256(body[:int(re.search(",S=([0-9]+)", file)[1])]).hexdigest(), file)
+`, dir)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("python3: %v", err)
+	}
+	var want []string
+	for line := range strings.Lines(s.run(nil, "backup", "list", "mail", "--mailbox", "*", "--json")) {
+		var m struct{ SHA256, Path string }
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatal(err)
+		}
+		name, _ := fileOf(t, filepath.Join(s.dir, m.Path))
+		want = append(want, m.SHA256+" "+name)
+	}
+	got := strings.Split(strings.TrimSpace(string(out)), "\n")
+	slices.Sort(got)
+	if slices.Sort(want); len(want) == 0 || !slices.Equal(got, want) {
+		t.Errorf("Python reads\n%q\nwant\n%q", got, want)
 	}
 }
 

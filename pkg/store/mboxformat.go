@@ -108,3 +108,71 @@ func endsLF(s *Spool) bool {
 	n, _ := s.at.ReadAt(last[:], s.size-1)
 	return n == 1 && last[0] == '\n'
 }
+
+// QuoteMbox copies r to w as the message of an mboxrd: with ">" in front of every
+// line that matches "^>*From ".
+func QuoteMbox(w io.Writer, r io.Reader) error { return stuff(w, r) }
+
+// UnquoteMbox returns a reader of what [QuoteMbox] made r of. It reads ahead.
+func UnquoteMbox(r io.Reader) io.Reader { return &unquoter{r: r, start: true} }
+
+// unquoter takes one ">" out of every line that matches "^>+From ".
+type unquoter struct {
+	r     io.Reader
+	err   error // of r
+	buf   [32 << 10]byte
+	lo    int  // what is before was given out
+	ready int  // up to here it may be
+	hi    int  // end of what was read
+	skip  bool // the ">" at ready is to go
+	start bool // only ">" stand between the line start and buf[lo]
+}
+
+var quotedFrom = append([]byte{'>'}, fromWord...)
+
+// Read implements io.Reader.
+func (u *unquoter) Read(p []byte) (int, error) {
+	for empty := 0; u.lo == u.ready; {
+		switch {
+		case u.skip:
+			u.lo++
+			u.skip = false
+		case u.err != nil:
+			return 0, u.err
+		default:
+			u.hi = copy(u.buf[:], u.buf[u.lo:u.hi])
+			u.lo = 0
+			var n int
+			n, u.err = u.r.Read(u.buf[u.hi:])
+			u.hi += n
+			if empty++; n == 0 && empty > 100 && u.err == nil {
+				u.err = io.ErrNoProgress
+			}
+		}
+		u.plan()
+	}
+	n := copy(p, u.buf[u.lo:u.ready])
+	u.start = onlyQuotes(u.buf[u.lo:u.lo+n], u.start)
+	u.lo += n
+	return n, nil
+}
+
+// plan finds out how much may be given out: up to a ">" that is to go, and not what
+// may grow to ">From ".
+func (u *unquoter) plan() {
+	for at := u.lo; ; {
+		i := bytes.Index(u.buf[at:u.hi], quotedFrom)
+		if i < 0 {
+			break
+		}
+		at += i
+		if onlyQuotes(u.buf[u.lo:at], u.start) {
+			u.ready, u.skip = at, true
+			return
+		}
+		at++
+	}
+	if u.ready = u.hi; u.err == nil {
+		u.ready = max(u.lo, u.hi-len(fromWord))
+	}
+}

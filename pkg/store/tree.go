@@ -24,7 +24,8 @@ const (
 )
 
 // Tree is a directory of many folders, all Maildirs or all folders of .eml files,
-// whose messages become durable together. Stage may be called by several goroutines
+// whose messages become durable together. In a tree of KindMbox messages are staged as
+// for a Maildir, and the caller copies them to where they belong. Stage may be called by several goroutines
 // at once; the other methods belong to one goroutine. No symbolic link leads out of
 // the directory.
 //
@@ -60,7 +61,8 @@ type Placement struct {
 }
 
 // OpenTree opens the directory at path, which is there, as a Tree of Maildirs
-// (KindMaildir) or of folders of .eml files (KindEML).
+// (KindMaildir), of folders of .eml files (KindEML), or for messages that are staged
+// alone (KindMbox).
 func OpenTree(path string, kind Kind) (*Tree, error) { return openTree(path, kind, osDisk{}) }
 
 // OpenFaultyTree is OpenTree for tests: fault is asked before each step of the disk
@@ -71,8 +73,8 @@ func OpenFaultyTree(path string, kind Kind, fault func(step string) error) (*Tre
 }
 
 func openTree(path string, kind Kind, d disk) (*Tree, error) {
-	if kind != KindMaildir && kind != KindEML {
-		return nil, &Error{Path: path, Msg: "a tree has folders of kind maildir or eml"}
+	if kind != KindMaildir && kind != KindEML && kind != KindMbox {
+		return nil, &Error{Path: path, Msg: "a tree has folders of kind maildir, eml or mbox"}
 	}
 	root, err := os.OpenRoot(path)
 	if err != nil {
@@ -196,6 +198,9 @@ func (t *Tree) Stage(ctx context.Context, wire io.Reader, date time.Time) (*Stag
 	return &done, nil
 }
 
+// Open opens the file of a message that is staged. The caller closes it.
+func (t *Tree) Open(s *Staged) (*os.File, error) { return t.temp.Open(s.name) }
+
 // Discard removes a message that was staged.
 func (t *Tree) Discard(s *Staged) error { return t.disk.remove(t.temp, s.name) }
 
@@ -260,7 +265,7 @@ func (t *Tree) Folder(dir string) error {
 
 // makeFolder makes a folder. Of a Maildir cur comes last: with it, all is there.
 func (t *Tree) makeFolder(dir string) error {
-	if err := t.makeDirs(dir); err != nil || t.kind == KindEML {
+	if err := t.makeDirs(dir); err != nil || t.kind != KindMaildir {
 		return err
 	}
 	sub, err := t.root.OpenRoot(dir)
