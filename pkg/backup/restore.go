@@ -39,7 +39,11 @@ type RestoreOptions struct {
 	Connections int    // at most so many at once; 0: 4. One, where messages may be in several mailboxes (Gmail)
 	Prefix      string // mailbox, in the words of the server, to put all below
 	DryRun      bool   // nothing is changed: the report tells what would be done
-	Event       func(RestoreEvent)
+	// Settle is how long the mailboxes must not change before a restore goes on after
+	// one that was interrupted, or after a lost connection: the server may still carry
+	// out what it was sent. 0: a second.
+	Settle time.Duration
+	Event  func(RestoreEvent)
 }
 
 // RestoreReport is what became of a restore.
@@ -193,10 +197,18 @@ func (rs *restorer) run(ctx context.Context) error {
 	if err := rs.look(ctx, l.c); err != nil {
 		return err
 	}
+	if !rs.o.DryRun && rs.begin() {
+		if err := rs.settleAll(ctx, l.c); err != nil {
+			return err
+		}
+	}
 	places := rs.plan()
 	rs.tell(RestoreEvent{Kind: EventPlan})
 	if err := rs.work(ctx, l, places); err != nil {
 		return err
+	}
+	if !rs.o.DryRun {
+		rs.end()
 	}
 	return damage
 }

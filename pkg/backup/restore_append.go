@@ -31,6 +31,7 @@ func (b *restoring) append(ctx context.Context) error {
 				continue
 			}
 			sent = append(sent, out)
+			b.sent = true
 			if !yield(out.item(b.keep(out.m.Flags)), nil) {
 				return
 			}

@@ -36,6 +36,7 @@ type restoring struct {
 	labels     map[string]*labelled
 	left       map[string]bool // flags that the mailbox cannot keep
 	put        int             // appended, to see progress
+	sent       bool            // something was sent that is to be appended
 	later      error           // the server wants a pause, or failed for a while
 	held       map[int]error   // messages it refused for that
 }
@@ -68,7 +69,11 @@ func (b *restoring) run(ctx context.Context) error {
 			if err := b.rs.pause(ctx, b, waitFor(err, tries), err); err != nil {
 				return err
 			}
-			if err := b.link.connect(ctx); err != nil {
+			err := b.link.connect(ctx)
+			if err == nil && b.sent {
+				err = b.settleBox(ctx)
+			}
+			if err != nil {
 				b.result.Err = err
 				return err
 			}

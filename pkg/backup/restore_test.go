@@ -194,7 +194,7 @@ func TestRestore(t *testing.T) {
 		{name: "gmail", persona: "gmail"}, {name: "exchange", persona: "exchange"}, {name: "yahoo", persona: "yahoo"},
 		{name: "icloud", persona: "icloud"}, {name: "courier", persona: "courier"}, {name: "coremail", persona: "coremail"},
 	} {
-		for _, format := range []string{FormatMaildir, FormatEML} {
+		for _, format := range formats {
 			t.Run(c.name+" "+format, func(t *testing.T) {
 				t.Parallel()
 				g := newRig(t, c.persona, "", c.without...)
@@ -224,7 +224,7 @@ func TestRestore(t *testing.T) {
 // TestRestore_Dovecot restores into empty accounts of another server, and again.
 func TestRestore_Dovecot(t *testing.T) {
 	d := interop.Dovecot(t)
-	for _, format := range []string{FormatMaildir, FormatEML} {
+	for _, format := range formats {
 		u := d.AddUser(t)
 		dial := func(ctx context.Context) (*imap.Client, error) {
 			host, port, _ := net.SplitHostPort(d.IMAPS)
@@ -381,7 +381,7 @@ func cutRestore(t *testing.T, repo *testRepo, want []string, server bool, at int
 		g.addr = newKnife(t, g.srv.Addr("imap"), server, at).addr
 		var dialed atomic.Int64
 		offline := errors.New("offline")
-		rep, err := repo.Restore(context.Background(), RestoreOptions{Connections: max(1, 3*(i-1)), Dial: func(ctx context.Context) (*imap.Client, error) {
+		rep, err := repo.Restore(context.Background(), RestoreOptions{Settle: time.Millisecond, Connections: max(1, 3*(i-1)), Dial: func(ctx context.Context) (*imap.Client, error) {
 			if dialed.Add(1) > 1 && !redial {
 				return nil, offline
 			}
@@ -395,12 +395,85 @@ func cutRestore(t *testing.T, repo *testRepo, want []string, server bool, at int
 			t.Errorf("got %v, want that nobody is there", err)
 		}
 		g.addr = ""
-		rep, err = repo.Restore(context.Background(), RestoreOptions{Dial: g.dial})
+		rep, err = repo.Restore(context.Background(), RestoreOptions{Settle: time.Millisecond, Dial: g.dial})
 		if err != nil || !rep.Complete() {
 			t.Errorf("again: got %s, %v", counts(rep), err)
 		}
 		sameLines(t, "restored", onServerNow(t, g.dial), want)
 	}
+}
+
+// TestRestore_Late has a server that goes on with what it was sent when the client is gone already: neither another
+// restore nor the same one on another connection appends anything twice.
+func TestRestore_Late(t *testing.T) {
+	repo := stocked(t, FormatMaildir)
+	want := storedFacts(t, repo.Repo, inDrafts)
+	for _, redial := range []bool{false, true} {
+		g := newRig(t, "", "", append(slowAuth, "MULTIAPPEND")...) // with it all would be one command
+		addr, passed := slowRelay(t, g.srv.Addr("imap"), 16_000)
+		g.addr = addr
+		offline := errors.New("offline")
+		rep, err := repo.Restore(context.Background(), RestoreOptions{Settle: 300 * time.Millisecond, Connections: 1, Dial: func(ctx context.Context) (*imap.Client, error) {
+			if g.addr == "" && !redial {
+				return nil, offline
+			}
+			c, err := g.dial(ctx)
+			g.addr = ""
+			return c, err
+		}})
+		if redial && (err != nil || !rep.Complete()) || !redial && !errors.Is(err, offline) {
+			t.Errorf("on a connection that is cut: got %s, %v", counts(rep), err)
+		}
+		rep, err = repo.Restore(context.Background(), RestoreOptions{Settle: 300 * time.Millisecond, Dial: g.dial})
+		if err != nil || !rep.Complete() {
+			t.Errorf("again: got %s, %v", counts(rep), err)
+		}
+		passed()
+		sameLines(t, "restored", onServerNow(t, g.dial), want)
+	}
+}
+
+// slowRelay passes one connection on, slowly to the server. After so many octets of the client's it closes that side at
+// once, and what it has goes on to the server. passed waits for that.
+func slowRelay(t *testing.T, addr string, octets int) (at string, passed func()) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	t.Cleanup(func() { _ = l.Close(); group.Wait() })
+	group.Go(func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		s, err := net.Dial("tcp4", addr)
+		if err != nil {
+			return
+		}
+		group.Go(func() { _, _ = io.Copy(c, s) })
+		chunks := make(chan []byte, 1000)
+		group.Go(func() {
+			defer s.Close()
+			for chunk := range chunks {
+				if _, err := s.Write(chunk); err != nil {
+					return
+				}
+				time.Sleep(40 * time.Millisecond)
+			}
+		})
+		defer close(chunks)
+		for octets > 0 {
+			buf := make([]byte, min(octets, 500))
+			n, err := c.Read(buf)
+			chunks <- buf[:n]
+			if octets -= n; err != nil {
+				return
+			}
+		}
+	})
+	return l.Addr().String(), group.Wait
 }
 
 // TestRestore_CutAtSubscribe loses the connection when a mailbox is there and not subscribed to yet.
