@@ -1,14 +1,14 @@
 package backup
 
 import (
-	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/mail-toolkit/mail/pkg/pop3"
@@ -39,18 +39,28 @@ func (r *Repo) RunPOP(ctx context.Context, o POPOptions) (*Receipt, error) {
 		return nil, err
 	}
 	p := &popRun{fetching: f, dial: o.Dial, seen: idSet{}, missing: map[string]Missing{}}
+	p.box = &boxRun{m: &Mailbox{Name: popInbox}, selectable: true, receipt: MailboxReceipt{Name: popInbox}}
+	p.boxes = []*boxRun{p.box}
+	dir, _ := EncodeName(popInbox, "")
+	p.box.id, _ = p.index.box(dir)
 	return p.run(ctx)
 }
 
-// popRun is one run over POP3.
+// popRun is one run over POP3. Of the listing it keeps little of what is stored, and
+// lets go of the rest as that is fetched: half a million messages take megabytes.
 type popRun struct {
 	*fetching
 	dial     func(context.Context) (*pop3.Client, error)
 	box      *boxRun
-	listed   idSet                // that the server has
-	seen     idSet                // that are stored, or have come
-	missing  map[string]Missing   // by number and unique id
-	nameless map[store.Digest]int // messages without a unique id in this session
+	seen     idSet              // that have come, as far as the index does not have them yet
+	progress bool               // something has come in this session
+	missing  map[string]Missing // by number and unique id
+
+	// Of the present session:
+	wanted   popPages
+	listed   []popRow             // those with a unique id that can be used, by that; nil when it is not needed any more
+	nameless map[store.Digest]int // messages that have come without a unique id
+	named    idSet                // what stands for their unique ids
 }
 
 // idSet is a set of unique ids, by what the index knows them by.
@@ -61,17 +71,13 @@ func (s idSet) add(uidl string) {
 	s[oid] = struct{}{}
 }
 
-func (s idSet) has(uidl string) bool {
-	oid, _ := uidlKey(uidl)
-	_, ok := s[oid]
-	return ok
-}
-
-// popMessage is one message of a maildrop.
-type popMessage struct {
-	number int
-	size   int64
-	uidl   string // "": none that can be used
+// add takes in an id that has come. Those that are in the index by now go.
+func (p *popRun) add(uidl string) {
+	if len(p.seen) >= 2*maxMessages {
+		maps.DeleteFunc(p.seen, func(oid uint64, _ struct{}) bool { return p.stored(oid) })
+	}
+	p.seen.add(uidl)
+	p.progress = true
 }
 
 func (p *popRun) run(ctx context.Context) (receipt *Receipt, err error) {
@@ -87,27 +93,24 @@ func (p *popRun) run(ctx context.Context) (receipt *Receipt, err error) {
 	if err != nil {
 		return nil, err
 	}
-	wanted, err := p.list(ctx, c)
-	if err != nil {
+	if err := p.list(ctx, c); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	if err := p.record(); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
-	gone, err := p.gone()
+	less, err := p.anyGone()
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
+	count, octets := p.wanted.total(c)
 	switch {
 	case p.o.DryRun:
-		for _, m := range wanted {
-			p.box.receipt.New++
-			p.box.receipt.Size += m.size
-		}
+		p.box.receipt.New, p.box.receipt.Size = count, octets
 		err = c.Quit(ctx)
-	case p.news || len(wanted)+len(gone) > 0 || !p.taken.none(p.box):
-		p.plan(wanted)
-		err = p.work(ctx, c, wanted, gone)
+	case p.news || count > 0 || less || !p.taken.none(p.box):
+		p.plan(count, octets)
+		err = p.work(ctx, c)
 	default:
 		err = c.Quit(ctx)
 	}
@@ -133,84 +136,16 @@ func (p *popRun) record() error {
 	return nil
 }
 
-// list asks what is there, and returns what has to be fetched.
-func (p *popRun) list(ctx context.Context, c *pop3.Client) ([]popMessage, error) {
-	if p.box == nil {
-		p.box = &boxRun{m: &Mailbox{Name: popInbox}, selectable: true, receipt: MailboxReceipt{Name: popInbox}}
-		p.boxes = []*boxRun{p.box}
-	}
-	p.listed, p.nameless = idSet{}, map[store.Digest]int{}
-	entries, err := c.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	uids, err := c.Uidl(ctx)
-	var refused *pop3.Error
-	if err != nil && !errors.As(err, &refused) { // without UIDL all are known by their octets
-		return nil, err
-	}
-	slices.SortFunc(entries, func(a, b pop3.Entry) int { return cmp.Compare(a.Number, b.Number) })
-	slices.SortFunc(uids, func(a, b pop3.UID) int { return cmp.Compare(a.Number, b.Number) })
-	p.box.receipt.Server = len(entries)
-	dir, _ := EncodeName(popInbox, "")
-	id, known := p.index.box(dir)
-	var wanted []popMessage
-	uids = slices.DeleteFunc(uids, func(u pop3.UID) bool { return u.Flaw != pop3.NoFlaw || strings.HasPrefix(u.ID, digestID) })
-	for _, u := range uids {
-		p.listed.add(u.ID)
-	}
-	for _, e := range entries {
-		m := popMessage{number: e.Number, size: e.Size}
-		for len(uids) > 0 && uids[0].Number < e.Number {
-			uids = uids[1:]
-		}
-		if len(uids) > 0 && uids[0].Number == e.Number {
-			m.uidl = uids[0].ID
-			if _, ok := p.index.uidl(id, m.uidl); ok && known || p.seen.has(m.uidl) {
-				continue
-			}
-		}
-		wanted = append(wanted, m)
-	}
-	return wanted, nil
-}
-
-// digestID begins what stands for the unique id of a message that has none: its
-// digest.
-const digestID = "sha256:"
-
-// gone returns the unique ids that the server has no more. Those made of digests are
-// known once all is fetched only. It looks messages up as the index does, which may
-// have no more than a hash of the id (see [Repo.Repair]).
-func (p *popRun) gone() (list []string, err error) {
-	for at := range p.index.present(p.box.id) {
-		if _, there := p.listed[p.index.oidOf(at)]; there {
-			continue
-		}
-		m, err := p.index.message(at)
-		if err != nil {
-			return nil, err
-		}
-		if !strings.HasPrefix(m.UIDL, digestID) {
-			list = append(list, m.UIDL)
-		}
-	}
-	return list, nil
-}
-
 // plan tells what is to come.
-func (p *popRun) plan(wanted []popMessage) {
+func (p *popRun) plan(count int, octets int64) {
 	p.mu.Lock()
-	p.total = len(wanted)
-	for _, m := range wanted {
-		p.octets += m.size
-	}
+	p.total, p.octets = count, octets
 	p.mu.Unlock()
 	p.tellPlan()
 }
 
 // work fetches and records.
-func (p *popRun) work(ctx context.Context, c *pop3.Client, wanted []popMessage, gone []string) error {
+func (p *popRun) work(ctx context.Context, c *pop3.Client) error {
 	if err := p.openTree(); err != nil {
 		return errors.Join(err, c.Close())
 	}
@@ -219,14 +154,15 @@ func (p *popRun) work(ctx context.Context, c *pop3.Client, wanted []popMessage, 
 	p.cancel = cancel
 	committed := make(chan error, 1)
 	go func() { committed <- p.com.run(context.WithoutCancel(ctx)) }()
-	if len(gone) > 0 {
-		_ = p.push(item{kind: itemGone, box: p.box, uidls: gone}) // an error ends the run
+	err := p.takeOff(p.gone())
+	if err != nil {
+		p.fail(err)
 	}
-	if err := p.sessions(work, c, wanted); err != nil {
+	if err := p.sessions(work, c); err != nil {
 		p.boxFails(p.box, err)
 	}
 	p.com.end()
-	err := <-committed
+	err = <-committed
 	if err == nil {
 		err = p.fatal
 	}
@@ -237,20 +173,23 @@ func (p *popRun) work(ctx context.Context, c *pop3.Client, wanted []popMessage, 
 }
 
 // sessions fetches, over one connection after another while they break.
-func (p *popRun) sessions(ctx context.Context, c *pop3.Client, wanted []popMessage) error {
+func (p *popRun) sessions(ctx context.Context, c *pop3.Client) error {
 	var err error
 	for failed := 0; ; {
 		if c != nil {
-			before := len(p.seen)
-			err = p.session(ctx, c, wanted)
+			p.progress = false
+			err = p.session(ctx, c)
 			broken := c.Conn().Err() != nil
 			if err == nil && !broken {
 				_ = c.Quit(ctx) // nothing was marked
-				return p.goneNameless()
+				if len(p.missing) > 0 {
+					return nil
+				}
+				return p.takeOff(p.goneNameless())
 			}
 			_ = c.Close()
 			c = nil
-			if len(p.seen) > before {
+			if p.progress {
 				failed = 0
 			}
 		}
@@ -266,23 +205,38 @@ func (p *popRun) sessions(ctx context.Context, c *pop3.Client, wanted []popMessa
 			c = nil
 			continue
 		}
-		if wanted, err = p.list(ctx, c); err != nil {
+		if err = p.list(ctx, c); err != nil {
 			_ = c.Close()
 			c = nil
 		}
 	}
 }
 
-// session fetches over one connection. Refusals are in missing.
-func (p *popRun) session(ctx context.Context, c *pop3.Client, wanted []popMessage) error {
-	numbers := make([]int, 0, len(wanted))
-	for _, m := range wanted {
-		msg := &Message{Mailbox: p.box.m, UIDL: m.uidl}
-		if m.uidl == "" || !p.taken.find(p.fetching, p.box, msg) {
-			numbers = append(numbers, m.number)
+// session fetches over one connection what is wanted, page by page. Refusals are in
+// missing.
+func (p *popRun) session(ctx context.Context, c *pop3.Client) error {
+	p.listed = nil
+	for len(p.wanted) > 0 {
+		page := p.wanted[0]
+		p.wanted[0], p.wanted = nil, p.wanted[1:]
+		if err := p.page(ctx, c, page); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// page fetches some messages.
+func (p *popRun) page(ctx context.Context, c *pop3.Client, page *popPage) error {
+	numbers := make([]int, 0, len(page.numbers))
+	for i, n := range page.numbers {
+		uidl := page.uidl(i)
+		msg := &Message{Mailbox: p.box.m, UIDL: uidl}
+		if uidl == "" || !p.taken.find(p.fetching, p.box, msg) {
+			numbers = append(numbers, n)
 			continue
 		}
-		p.seen.add(m.uidl)
+		p.add(uidl)
 		if err := p.push(item{kind: itemMsg, box: p.box, msg: msg}); err != nil {
 			return err
 		}
@@ -290,20 +244,34 @@ func (p *popRun) session(ctx context.Context, c *pop3.Client, wanted []popMessag
 	if len(numbers) == 0 {
 		return nil
 	}
-	byNumber := func(n int) popMessage {
-		i, _ := slices.BinarySearchFunc(wanted, n, func(m popMessage, n int) int { return cmp.Compare(m.number, n) })
-		return wanted[i]
-	}
-	err := c.Retr(ctx, numbers, func(n int, _ int64, body io.Reader) error { return p.receive(ctx, c, byNumber(n), body) })
+	next := 0 // of the page: they come in this order
+	err := c.Retr(ctx, numbers, func(n int, size int64, body io.Reader) error {
+		next += slices.Index(page.numbers[next:], n)
+		return p.receive(ctx, c, popMessage{page.uidl(next), max(size, 0)}, body)
+	})
 	var partial *pop3.PartialError
 	if !errors.As(err, &partial) {
 		return err
 	}
 	for _, r := range partial.Refused {
-		m := byNumber(r.Number)
-		p.missing[fmt.Sprint(r.Number, m.uidl)] = Missing{UIDL: m.uidl, Why: r.Err.Error()}
+		p.refused(r.Number, page.uidl(slices.Index(page.numbers, r.Number)), r.Err)
 	}
 	return nil
+}
+
+// refused notes a message that the server does not give.
+func (p *popRun) refused(number int, uidl string, why error) {
+	if len(p.missing) >= maxMissing {
+		p.boxFails(p.box, fmt.Errorf("more than %d messages are missing: %w", maxMissing, why))
+		return
+	}
+	p.missing[fmt.Sprint(number, uidl)] = Missing{UIDL: uidl, Why: why.Error()}
+}
+
+// popMessage is one message of a maildrop.
+type popMessage struct {
+	uidl string // "": none that can be used
+	size int64  // as the server says
 }
 
 // receive stores a message.
@@ -323,13 +291,12 @@ func (p *popRun) receive(ctx context.Context, c *pop3.Client, m popMessage, body
 		n := p.nameless[msg.Digest]
 		p.nameless[msg.Digest]++
 		msg.UIDL = fmt.Sprintf("%s%s.%d", digestID, hex.EncodeToString(msg.Digest[:]), n)
-		p.listed.add(msg.UIDL)
+		p.named.add(msg.UIDL)
 	}
-	_, known := p.index.uidl(p.box.id, msg.UIDL)
-	if known || p.seen.has(msg.UIDL) {
+	if oid, _ := uidlKey(msg.UIDL); p.has(oid) {
 		return p.tree.Discard(staged)
 	}
-	p.seen.add(msg.UIDL)
+	p.add(msg.UIDL)
 	msg.File = p.r.fileName(msg, staged.Size, staged.Marked)
 	p.mu.Lock()
 	p.box.receipt.Size += staged.WireSize
@@ -338,21 +305,22 @@ func (p *popRun) receive(ctx context.Context, c *pop3.Client, m popMessage, body
 	return p.push(item{kind: itemMsg, box: p.box, msg: msg, staged: staged})
 }
 
-// goneNameless tells of messages without a unique id that did not come again.
-func (p *popRun) goneNameless() error {
-	var gone []string
-	for at := range p.index.present(p.box.id) {
-		m, err := p.index.message(at)
+// takeOff tells of messages that the server has no more.
+func (p *popRun) takeOff(uidls iter.Seq2[string, error]) error {
+	var some []string
+	for uidl, err := range uidls {
 		if err != nil {
 			return err
 		}
-		if strings.HasPrefix(m.UIDL, digestID) && !p.listed.has(m.UIDL) {
-			gone = append(gone, m.UIDL)
+		if some = append(some, uidl); len(some) == maxUIDLs {
+			if err := p.push(item{kind: itemGone, box: p.box, uidls: some}); err != nil {
+				return err
+			}
+			some = nil
 		}
 	}
-	if len(gone) == 0 || len(p.missing) > 0 {
+	if len(some) == 0 {
 		return nil
 	}
-	slices.Sort(gone)
-	return p.push(item{kind: itemGone, box: p.box, uidls: gone})
+	return p.push(item{kind: itemGone, box: p.box, uidls: some})
 }

@@ -3,6 +3,7 @@ package pop3
 import (
 	"context"
 	"fmt"
+	"iter"
 	"math"
 	"strconv"
 
@@ -26,28 +27,57 @@ func (c *Client) List(ctx context.Context, ns ...int) ([]Entry, error) {
 	if len(ns) > 0 {
 		return c.listSome(ns)
 	}
-	if _, err := c.roundTrip("LIST", "LIST"); err != nil {
+	var entries []Entry
+	if err := c.scan(func(e Entry) { entries = append(entries, e) }); err != nil {
 		return nil, err
 	}
-	var entries []Entry
-	sizes := make(map[int]int64)
+	return entries, nil
+}
+
+// Scan is List of all messages for a maildrop of any size: it returns how many there are, and the client keeps the
+// listing, eight octets a message, for Size and Listed.
+func (c *Client) Scan(ctx context.Context) (int, error) {
+	defer c.conn.Bind(ctx)()
+	if err := c.ready("LIST", transaction); err != nil {
+		return 0, err
+	}
+	if err := c.scan(func(Entry) {}); err != nil {
+		return 0, err
+	}
+	return c.listed.count, nil
+}
+
+// Size is what the last listing of all messages says of message n, in octets; false when n was not in it.
+func (c *Client) Size(n int) (int64, bool) { return c.listed.size(n) }
+
+// Listed yields the last listing of all messages, by number.
+func (c *Client) Listed() iter.Seq[Entry] { return c.listed.all() }
+
+// scan reads the listing of all messages. The one before is kept if it fails.
+func (c *Client) scan(each func(Entry)) error {
+	if _, err := c.roundTrip("LIST", "LIST"); err != nil {
+		return err
+	}
+	var listed listing
 	err := c.readListing("LIST", maxEntries, func(line []byte) error {
 		e, err := parseEntry(line)
 		if err != nil {
 			return err
 		}
-		if _, twice := sizes[e.Number]; twice {
-			return fmt.Errorf("LIST: %w", &wire.ProtocolError{Msg: fmt.Sprintf("message %d is listed twice", e.Number)})
+		if !listed.add(e) {
+			return listedTwice("LIST", e.Number)
 		}
-		sizes[e.Number] = e.Size
-		entries = append(entries, e)
+		each(e)
 		return nil
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		c.listed = listed
 	}
-	c.sizes = sizes
-	return entries, nil
+	return err
+}
+
+func listedTwice(verb string, n int) error {
+	return fmt.Errorf("%s: %w", verb, &wire.ProtocolError{Msg: fmt.Sprintf("message %d is listed twice", n)})
 }
 
 func (c *Client) listSome(ns []int) ([]Entry, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -93,6 +94,74 @@ func TestList(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestScan(t *testing.T) {
+	c := login(t, loggedIn+lines("C: LIST", "S: +OK", "S: 5000 3", "S: 2 1", "S: 2147483647 9223372036854775807", "S: 1 0", "S: 1000001 7", "S: 1000000 8", "S: .",
+		"C: LIST", "S: +OK", "S: 7 1", "S: 7 1", "S: .", "C? QUIT"), nil)
+	if n, err := c.Scan(within(t)); n != 6 || err != nil {
+		t.Fatalf("got %d messages, %v; want 6", n, err)
+	}
+	want := []Entry{{1, 0}, {2, 1}, {5000, 3}, {1000000, 8}, {1000001, 7}, {math.MaxInt32, math.MaxInt64}}
+	listed := func(name string) {
+		if got := slices.Collect(c.Listed()); !slices.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+		for _, e := range want {
+			if size, ok := c.Size(e.Number); size != e.Size || !ok {
+				t.Errorf("%s: got size %d, %v, want that of %+v", name, size, ok, e)
+			}
+		}
+		for _, n := range []int{-1, 0, 3, 4095, 4999, 999999, 1000002} {
+			if size, ok := c.Size(n); ok {
+				t.Errorf("%s: got size %d of message %d, want none", name, size, n)
+			}
+		}
+	}
+	listed("first")
+	_, err := c.Scan(within(t))
+	wantProtocol(t, err)
+	listed("after a listing that failed")
+}
+
+func TestNumberSet(t *testing.T) {
+	var s NumberSet
+	numbers := []int{1, 63, 64, 65, 128, 1 << 20, math.MaxInt32}
+	for _, n := range numbers {
+		if s.Has(n) || !s.Add(n) || !s.Has(n) || s.Add(n) {
+			t.Errorf("%d: want it to be new once", n)
+		}
+	}
+	for _, n := range []int{2, 62, 66, 127, 1<<20 + 1} {
+		if s.Has(n) {
+			t.Errorf("got %d in the set, want only %v", n, numbers)
+		}
+	}
+}
+
+func TestS12_UidlEach(t *testing.T) {
+	listing := lines("C: UIDL", "S: +OK", "S: 3 same", "S: 1 same", "S: 2 two words", "S: 4 "+strings.Repeat("y", 200), "S: .", "C: NOOP", "S: +OK", "C? QUIT")
+	stop := errors.New("stop")
+	for _, last := range []error{nil, stop} {
+		c := login(t, loggedIn+listing, nil)
+		var got []UID
+		err := c.UidlEach(within(t), func(n int, id []byte, flaw Flaw) error {
+			got = append(got, UID{n, string(id), flaw})
+			return last
+		})
+		want := []UID{{3, "same", NoFlaw}, {1, "same", NoFlaw}, {2, "two words", BadID}, {4, strings.Repeat("y", maxKeptBadID), BadID}}
+		if last != nil {
+			want = want[:1]
+		}
+		if err != last || !slices.Equal(got, want) {
+			t.Errorf("got %v, %v; want %v, %v", got, err, want, last)
+		}
+		if err := c.Noop(within(t)); err != nil {
+			t.Errorf("the session did not go on: %v", err)
+		}
+	}
+	c := login(t, loggedIn+lines("C: UIDL", "S: +OK", "S: 1 a", "S: 1 b", "S: .", "C? QUIT"), nil)
+	wantProtocol(t, c.UidlEach(within(t), func(int, []byte, Flaw) error { return nil }))
 }
 
 func TestListSome(t *testing.T) {

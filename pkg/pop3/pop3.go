@@ -94,8 +94,8 @@ type Client struct {
 	owedCapa bool  // CAPA is written and its reply comes before the next one
 	pipeline bool  // PIPELINING was offered on this side of TLS
 
-	sizes  map[int]int64 // from the last whole List: the window's estimate
-	marked []int         // accepted DELEs, in order
+	listed listing // the last listing of all messages: the window's estimate
+	marked []int   // accepted DELEs, in order
 }
 
 var errClosed = errors.New("pop3: the session is closed")

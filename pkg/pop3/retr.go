@@ -41,7 +41,7 @@ func (c *Client) bodies(ctx context.Context, ns []int, fn BodyFunc, b batch) err
 
 // sizeOf is the announced size of message n: from List, or from a reply like RFC 1939's "+OK 120 octets".
 func (c *Client) sizeOf(b *batch, n int, text []byte) int64 {
-	if size, ok := c.sizes[n]; ok {
+	if size, ok := c.listed.size(n); ok {
 		return size
 	}
 	if size, _, ok := number(text, math.MaxInt64); ok && b.verb == "RETR" {
@@ -52,7 +52,7 @@ func (c *Client) sizeOf(b *batch, n int, text []byte) int64 {
 
 // expectedSize is the window's estimate of message n.
 func (c *Client) expectedSize(n int) int64 {
-	if size, ok := c.sizes[n]; ok {
+	if size, ok := c.listed.size(n); ok {
 		return size
 	}
 	return estimate

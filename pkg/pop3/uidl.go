@@ -3,10 +3,7 @@ package pop3
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"strconv"
-
-	"github.com/mail-toolkit/mail/pkg/wire"
 )
 
 // Flaw says why an id cannot stand for its message.
@@ -43,21 +40,9 @@ func (c *Client) Uidl(ctx context.Context, ns ...int) ([]UID, error) {
 	if len(ns) > 0 {
 		return c.uidlSome(ns)
 	}
-	if _, err := c.roundTrip("UIDL", "UIDL"); err != nil {
-		return nil, err
-	}
 	var uids []UID
-	seen := make(map[int]bool)
-	err := c.readListing("UIDL", maxEntries, func(line []byte) error {
-		u, err := parseUID(line)
-		if err != nil {
-			return err
-		}
-		if seen[u.Number] {
-			return fmt.Errorf("UIDL: %w", &wire.ProtocolError{Msg: fmt.Sprintf("message %d is listed twice", u.Number)})
-		}
-		seen[u.Number] = true
-		uids = append(uids, u)
+	err := c.uidlAll(func(n int, id []byte, flaw Flaw) error {
+		uids = append(uids, newUID(n, id, flaw))
 		return nil
 	})
 	if err != nil {
@@ -67,6 +52,34 @@ func (c *Client) Uidl(ctx context.Context, ns ...int) ([]UID, error) {
 	return uids, nil
 }
 
+// UidlEach is Uidl for a maildrop of any size: it gives the ids of all messages to fn, in the server's order, and keeps
+// none. id is valid during the call, and a malformed one is cut as in UID. The flaw is NoFlaw or BadID: whether an id
+// comes twice is for fn to find out. An error of fn is returned when the rest of the listing has been read.
+func (c *Client) UidlEach(ctx context.Context, fn func(number int, id []byte, flaw Flaw) error) error {
+	defer c.conn.Bind(ctx)()
+	if err := c.ready("UIDL", transaction); err != nil {
+		return err
+	}
+	return c.uidlAll(fn)
+}
+
+func (c *Client) uidlAll(fn func(number int, id []byte, flaw Flaw) error) error {
+	if _, err := c.roundTrip("UIDL", "UIDL"); err != nil {
+		return err
+	}
+	var seen NumberSet
+	return c.readListing("UIDL", maxEntries, func(line []byte) error {
+		n, id, flaw, err := parseUID(line)
+		if err != nil {
+			return err
+		}
+		if !seen.Add(n) {
+			return listedTwice("UIDL", n)
+		}
+		return fn(n, id, flaw)
+	})
+}
+
 func (c *Client) uidlSome(ns []int) ([]UID, error) {
 	uids := make([]UID, 0, len(ns))
 	err := c.run(batch{
@@ -74,14 +87,14 @@ func (c *Client) uidlSome(ns []int) ([]UID, error) {
 		numbers: ns,
 		command: func(n int) string { return "UIDL " + strconv.Itoa(n) },
 		accept: func(n int, text []byte) error {
-			u, err := parseUID(text)
+			number, id, flaw, err := parseUID(text)
 			if err != nil {
 				return err
 			}
-			if u.Number != n {
+			if number != n {
 				return badReply("UIDL", text)
 			}
-			uids = append(uids, u)
+			uids = append(uids, newUID(n, id, flaw))
 			return nil
 		},
 	})
@@ -89,16 +102,21 @@ func (c *Client) uidlSome(ns []int) ([]UID, error) {
 	return uids, err
 }
 
-func parseUID(line []byte) (UID, error) {
-	n, id, ok := numbered(line)
+// parseUID reads a line; id is a part of it.
+func parseUID(line []byte) (number int, id []byte, flaw Flaw, err error) {
+	number, id, ok := numbered(line)
 	if !ok {
-		return UID{}, badReply("UIDL", line)
+		return 0, nil, NoFlaw, badReply("UIDL", line)
 	}
 	id = bytes.TrimRight(id, " \t")
 	if !validID(id) {
-		return UID{Number: n, ID: string(clip(id, maxKeptBadID)), Flaw: BadID}, nil
+		return number, clip(id, maxKeptBadID), BadID, nil
 	}
-	return UID{Number: n, ID: string(id)}, nil
+	return number, id, NoFlaw, nil
+}
+
+func newUID(number int, id []byte, flaw Flaw) UID {
+	return UID{Number: number, ID: string(id), Flaw: flaw}
 }
 
 func validID(id []byte) bool {
