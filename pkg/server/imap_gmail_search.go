@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 	"time"
@@ -44,80 +45,90 @@ func (p *searchParser) gmailLabel() string {
 	return text
 }
 
-// gmailQuery understands a query of Gmail's web page, about: words, phrases in quotes, "-" for not, OR between two
-// terms, and the operators of gmailOperator. All terms must match. Parentheses join words behind an operator and mean
-// nothing else. Nothing is an error: what is not understood is text to look for. Words are found within others.
+// gmailQuery understands a query of Gmail's web page, about: words, phrases in quotes, the operators of gmailOperators,
+// "-" for not, AND, and OR, which binds closer than what stands side by side. All terms in parentheses must match, or
+// one of those in braces; an operator before them is that of all their words. What is not understood is text to look
+// for: only too much is an error. Words are found within others.
 func (p *searchParser) gmailQuery(query string) searchNode {
-	var sub []searchNode
-	or := false
-	for _, w := range gmailWords(query) {
-		if p.keys++; p.keys > maxSearchKeys {
-			p.fail("too many search keys")
-			return searchNode{}
-		}
-		if w == (gmailWord{text: "OR"}) {
-			or = len(sub) > 0
-			continue
-		}
-		n := p.gmailTerm(w)
-		if w.not {
-			n = not(n)
-		}
-		if or {
-			n = group(opOr, []searchNode{sub[len(sub)-1], n})
-			sub = sub[:len(sub)-1]
-		}
-		sub, or = append(sub, n), false
-	}
-	return group(opAnd, sub)
+	q := gmailReader{searchParser: p, rest: query}
+	n, _ := q.group("", opAnd)
+	return n
 }
 
-// gmailWord is one term of a query.
+// gmailReader reads a query.
+type gmailReader struct {
+	*searchParser
+	rest string
+	open int // groups
+}
+
+// gmailWord is one term of a query, or what stands before a group.
 type gmailWord struct {
 	not      bool
 	op, text string
+	quoted   bool
 }
 
 // gmailOperators are those that gmailTerm knows.
 const gmailOperators = " from to cc bcc subject label in is has rfc822msgid larger size smaller after newer before older newer_than older_than "
 
-func gmailWords(query string) []gmailWord {
-	var list []gmailWord
-	var around gmailWord // what stands before the parentheses
-	for query != "" {
-		switch query[0] {
-		case ' ', '\t', '\r', '\n', '(', '{':
-			query = query[1:]
-		case ')', '}':
-			query, around = query[1:], gmailWord{}
+// group reads up to the end of a group, behind the operator op. Without a term it says nothing, and matches.
+func (q *gmailReader) group(op string, join searchOp) (n searchNode, ok bool) {
+	if q.open++; q.open > maxSearchDepth {
+		q.fail("search keys are nested too deep")
+	}
+	var sub []searchNode
+	for or := false; q.err == nil; {
+		w, more := q.next()
+		if !more {
+			break
+		}
+		if w == (gmailWord{text: "OR"}) || w == (gmailWord{text: "AND"}) {
+			or = w.text == "OR" && len(sub) > 0
+			continue
+		}
+		n, ok := q.term(w, op)
+		switch last := len(sub) - 1; {
+		case !ok:
+		case or:
+			sub[last], or = group(opOr, []searchNode{sub[last], n}), false
 		default:
-			var w gmailWord
-			w, query = nextGmailWord(query)
-			switch {
-			case w.op != "" && w.text == "" && strings.HasPrefix(query, "("):
-				around = w
-				continue
-			case w == gmailWord{text: "OR"}:
-			case w.op == "":
-				w.op, w.not = around.op, w.not != around.not
-			}
-			if w.op != "" || w.text != "" {
-				list = append(list, w)
-			}
+			sub = append(sub, n)
 		}
 	}
-	return list
+	q.open--
+	if len(sub) == 0 {
+		return searchNode{op: opAnd}, false
+	}
+	return group(join, sub), true
+}
+
+// next takes a term off the query. There is none at the end of a group. What closes no group is a blank.
+func (q *gmailReader) next() (w gmailWord, ok bool) {
+	blanks := " \t\r\n"
+	if q.open == 1 {
+		blanks += ")}"
+	}
+	q.rest = strings.TrimLeft(q.rest, blanks)
+	switch {
+	case q.rest == "":
+		return w, false
+	case q.rest[0] == ')' || q.rest[0] == '}':
+		q.rest = q.rest[1:]
+		return w, false
+	}
+	w, q.rest = nextGmailWord(q.rest)
+	return w, true
 }
 
 // nextGmailWord takes a term off a query that does not begin with a blank.
 func nextGmailWord(query string) (w gmailWord, rest string) {
-	if len(query) > 1 && query[0] == '-' {
-		w.not, query = true, query[1:]
-	}
+	query, w.not = strings.CutPrefix(query, "-")
 	if op, value, ok := strings.Cut(query, ":"); ok && !strings.ContainsAny(op, " \t\"") && strings.Contains(gmailOperators, " "+strings.ToLower(op)+" ") {
 		w.op, query = strings.ToLower(op), value
 	}
 	if phrase, ok := strings.CutPrefix(query, `"`); ok {
+		w.quoted = true
 		w.text, rest, _ = strings.Cut(phrase, `"`)
 		return w, rest
 	}
@@ -127,6 +138,29 @@ func nextGmailWord(query string) (w gmailWord, rest string) {
 	}
 	w.text = query[:end]
 	return w, query[end:]
+}
+
+// term makes a search key of a term, with the group behind it. One that says nothing is not ok.
+func (q *gmailReader) term(w gmailWord, op string) (n searchNode, ok bool) {
+	if q.keys++; q.keys > maxSearchKeys {
+		q.fail("too many search keys")
+	}
+	said := w.op != "" || w.text != ""
+	w.op = cmp.Or(w.op, op)
+	switch bare := w.text == "" && !w.quoted; {
+	case bare && strings.HasPrefix(q.rest, "("):
+		q.rest = q.rest[1:]
+		n, ok = q.group(w.op, opAnd)
+	case bare && strings.HasPrefix(q.rest, "{"):
+		q.rest = q.rest[1:]
+		n, ok = q.group(w.op, opOr)
+	case said:
+		n, ok = q.gmailTerm(w), true
+	}
+	if ok && w.not {
+		n = not(n)
+	}
+	return n, ok
 }
 
 // gmailTerm makes a search key of a term.
@@ -142,7 +176,7 @@ func (p *searchParser) gmailTerm(w gmailWord) searchNode {
 	case "rfc822msgid":
 		return field("Message-ID")
 	case "label":
-		return searchNode{op: opLabelLike, text: foldLabel(w.text)}
+		return p.gmailPlace(w)
 	case "in", "is":
 		return p.gmailState(w)
 	case "has":
@@ -184,16 +218,25 @@ func (p *searchParser) gmailState(w gmailWord) searchNode {
 		return not(flagged)
 	case "anywhere":
 		return searchNode{op: opAnd}
-	case "drafts":
-		w.text = "draft"
 	}
-	if name, ok := labelMailbox(`\` + w.text); ok {
-		return searchNode{op: opLabel, text: name}
+	return p.gmailPlace(w)
+}
+
+// gmailPlace looks for a label: of the system, by the name that X-GM-LABELS has for it, or of the user.
+func (p *searchParser) gmailPlace(w gmailWord) searchNode {
+	word := w.text
+	if strings.EqualFold(word, "drafts") {
+		word = "draft"
 	}
-	if w.op == "in" {
-		return searchNode{op: opLabelLike, text: foldLabel(w.text)}
+	name, ok := labelMailbox(`\` + word)
+	if !ok && w.op == "is" {
+		return p.gmailText(w)
 	}
-	return p.gmailText(w)
+	like := searchNode{op: opLabelLike, text: foldLabel(w.text)}
+	if !ok {
+		return like
+	}
+	return group(opOr, []searchNode{{op: opLabel, text: name}, like})
 }
 
 // foldLabel writes a label as queries do: small letters, and "-" for blanks and slashes.
@@ -218,10 +261,14 @@ func gmailSize(text string) (n uint64, ok bool) {
 	return 0, false
 }
 
-// gmailDate reads a day, 2026/11/22, or an age, 3d, 2m, 1y.
+// gmailDate reads a day, 2026/11/22 or 11/22/2026, or an age, 3d, 2m, 1y.
 func (p *searchParser) gmailDate(w gmailWord) (searchNode, bool) {
 	if !strings.HasSuffix(w.op, "_than") {
-		day, err := time.Parse("2006/1/2", strings.ReplaceAll(w.text, "-", "/"))
+		text := strings.ReplaceAll(w.text, "-", "/")
+		day, err := time.Parse("2006/1/2", text)
+		if err != nil {
+			day, err = time.Parse("1/2/2006", text)
+		}
 		n := searchNode{op: opArrived, cmp: since, date: day}
 		if w.op == "before" || w.op == "older" {
 			n.cmp = before
@@ -260,15 +307,15 @@ func (k *matcher) matchGmail(n *searchNode) bool {
 
 // hasAttachment tells if a part is an attachment or has the name of a file.
 func (k *matcher) hasAttachment() bool {
-	if !k.needBody() {
-		return false
+	if k.walked || !k.needBody() {
+		return k.attached
 	}
-	found := false
+	k.walked = true
 	k.err = walkBody(k.body, wholeBody(k.body), nil, func(part *mimetree.Part, _ *mimetree.Body) error {
-		if found = part.Disposition == "attachment" || part.Filename != ""; found {
+		if k.attached = part.Disposition == "attachment" || part.Filename != ""; k.attached {
 			return mimetree.ErrStop
 		}
 		return nil
 	})
-	return found
+	return k.attached
 }

@@ -455,16 +455,27 @@ func TestGmailRaw(t *testing.T) {
 	c.command(`SELECT "[Gmail]/All Mail"`)
 	c.command(`STORE 2 +X-GM-LABELS (work/food \Starred)`)
 	c.command(`STORE 3 +FLAGS (\Seen)`)
+	c.command(`STORE 3 +X-GM-LABELS ("Muy Importante")`)
+	c.command(`STORE 1 +X-GM-LABELS (\Important)`)
 	c.command(`STORE 3 -X-GM-LABELS (\Inbox)`)
 	for _, tc := range []struct{ query, want string }{
 		{"", "1 2 3"}, {"from:bob", "1"}, {"FROM:bob@example.org hello", "1"}, {"to:dave", "2"}, {"cc:dave", "2"}, {"bcc:dave", ""}, {"subject:dinner", "2"},
-		{`subject:"the dinner"`, "2"}, {`subject:"dinner the"`, ""}, {"subject:(dinner the)", "2"}, {"subject:(dinner movie)", ""}, {"-subject:(dinner movie)", "1"}, {"subject:(dinner OR movie)", "2 3"},
+		{`subject:"the dinner"`, "2"}, {`subject:"dinner the"`, ""}, {"subject:(dinner the)", "2"}, {"subject:(dinner movie)", ""}, {"-subject:(dinner movie)", "1 2 3"}, {"subject:(dinner OR movie)", "2 3"},
 		{"dinner OR movie", "2 3"}, {"OR movie", "3"}, {"movie OR", "3"}, {"example.org dinner OR hello", "1 2"}, {"-dinner", "1 3"}, {"-subject:dinner -movie", "1"},
 		{"has:attachment", "2"}, {"-has:attachment in:anywhere", "1 3"}, {"is:unread", "1 2"}, {"is:read", "3"}, {"is:starred", "2"}, {"is:unstarred", "1 3"},
 		{"in:inbox", "1 2"}, {"-in:inbox", "3"}, {"in:sent", ""}, {"in:work-food", "2"}, {"label:work-food", "2"}, {"label:WORK/food", "2"}, {`label:"work/food"`, "2"},
 		{"label:inbox", "1 2"}, {"rfc822msgid:<1@example.org>", "1"}, {"rfc822msgid:1@example.org", "1"}, {"larger:2K", "3"}, {"smaller:500", "1 2"},
 		{"after:2026/10/31 before:2026-11-2", "1 2 3"}, {"after:2026/11/02", ""}, {"older_than:1y", ""}, {"newer_than:1y", "1 2 3"},
 		{"popcorn", "3"}, {"soup", "2"}, {"nothing:here", ""}, {"after:yesterday", ""}, {`"`, "1 2 3"}, {"((", "1 2 3"}, {"from:", "1 2 3"}, {"is:lost", ""},
+		{`dinner "OR" movie`, ""}, {"dinner AND carol", "2"}, {"dinner AND movie", ""},
+		{"(dinner movie) OR hello", "1"}, {"hello OR (dinner carol)", "1 2"}, {"(hello OR dinner) OR movie", "1 2 3"}, {"dinner OR movie -crepes", "2"},
+		{"-(dinner movie)", "1 2 3"}, {"-(dinner OR movie)", "1"}, {"-(dinner carol)", "1 3"}, {"-{dinner movie}", "1"}, {"-(-dinner)", "2"}, {"hello -(dinner)", "1"},
+		{"-subject:(dinner OR movie)", "1"}, {"-subject:{dinner movie}", "1"}, {"subject:{dinner movie}", "2 3"}, {"{dinner movie}", "2 3"},
+		{"{from:bob (dinner carol)}", "1 2"}, {"subject:((dinner) carol)", ""}, {"subject:((dinner) from:carol)", "2"}, {"from:(bob OR subject:movie)", "1 3"},
+		{"subject:(dinner) carol", "2"}, {"()", "1 2 3"}, {"-()", "1 2 3"}, {"{}", "1 2 3"}, {"from:() hello", "1"}, {"hello) OR movie", "1 3"}, {"(hello OR", "1"},
+		{"label:starred", "2"}, {"label:sent", ""}, {`label:"muy importante"`, "3"}, {"label:muy-importante", "3"}, {`-in:"Muy Importante"`, "1 2"},
+		{"label:important", "1"}, {"label:drafts", ""}, {"after:10/31/2026", "1 2 3"}, {"before:11/01/2026", ""}, {"after:2026/02/30", ""},
+		{"newer_than:99999d", ""}, {"newer_than:65535y", "1 2 3"}, {"larger:9999999999999999999M", ""}, {"larger:1kM", ""}, {"-", "1 2 3"}, {"- dinner", "2"},
 	} {
 		t.Run(tc.query, func(t *testing.T) {
 			got := c.command("SEARCH X-GM-RAW " + string(imapQuote(nil, tc.query, false)))
@@ -475,21 +486,83 @@ func TestGmailRaw(t *testing.T) {
 	}
 }
 
-func FuzzGmailWords(f *testing.F) {
-	for _, seed := range []string{`from:bob -subject:(a "b c") OR {x y}`, `"`, "-(", "is:", `a"b"c`} {
+// TestS4_GmailRawLimits: what is too much is refused, and the session goes on.
+func TestS4_GmailRawLimits(t *testing.T) {
+	c := talk(t, gmailServer(t, NewMemory(), plainMessage)).login().selectInbox()
+	words := func(n int) (query string) {
+		for i := range n {
+			query += fmt.Sprint(i, " ")
+		}
+		return query
+	}
+	for _, tc := range []struct{ name, query, want string }{
+		{"nested", strings.Repeat("(", maxSearchDepth-2) + "hello", "* SEARCH 1"},
+		{"nested too deep", strings.Repeat("-(", maxSearchDepth) + "hello", "t BAD"},
+		{"as many words as may be", words(maxSearchTexts), "* SEARCH"},
+		{"too many different words", words(maxSearchTexts + 1), "t BAD"},
+		{"too many words", strings.Repeat("a ", maxSearchKeys+1), "t BAD"},
+		{"too long", strings.Repeat("a", maxSearchText+1), "t BAD"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got := c.command(fmt.Sprintf("SEARCH X-GM-RAW {%d+}\r\n%s", len(tc.query), tc.query))
+			if !strings.HasPrefix(got[0], tc.want) {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+// countedBody counts the octets that are read.
+type countedBody struct {
+	Body
+	octets int
+}
+
+func (b *countedBody) ReadAt(p []byte, off int64) (int, error) {
+	n, err := b.Body.ReadAt(p, off)
+	b.octets += n
+	return n, err
+}
+
+// TestS2_GmailAttachments: the parts of a message are looked at once, however often a query asks for attachments.
+func TestS2_GmailAttachments(t *testing.T) {
+	box := userMailbox(t, NewMemory(), "alice", "INBOX")
+	info := putAll(t, box, plainMessage)[0]
+	read := func(query string) int {
+		t.Helper()
+		p := &searchParser{o: searchContext{Now: time.Now()}}
+		body, err := box.Open(info.UID)
+		mustDo(t, err)
+		counted := &countedBody{Body: body}
+		_, err = imapQuery{root: p.gmailQuery(query)}.Match(info, 1, func() (Body, error) { return counted, nil })
+		mustDo(t, err)
+		return counted.octets
+	}
+	if once, often := read("-has:attachment"), read(strings.Repeat("-has:attachment ", 100)); often != once || once == 0 {
+		t.Errorf("read %d octets, want %d", often, once)
+	}
+}
+
+// FuzzGmailQuery matches any query, and what is in parentheses behind "-" the other way round.
+func FuzzGmailQuery(f *testing.F) {
+	for _, seed := range []string{`from:bob -subject:(a "b c") OR {x y}`, `"`, "-(", "is:", `a"b"c`, "label:a in:b OR has:attachment", "older_than:1d {after:2026/1/1 size:1}"} {
 		f.Add(seed)
 	}
-	f.Fuzz(func(t *testing.T, query string) {
-		n := 0
-		for _, w := range gmailWords(query) {
-			if n += len(w.text); w.op != "" && !strings.Contains(gmailOperators, " "+w.op+" ") {
-				t.Errorf("%q: unknown operator %q", query, w.op)
-			}
-			p := &searchParser{o: searchContext{Now: time.Now()}}
-			p.gmailTerm(w)
+	box := userMailbox(f, NewMemory(), "alice", "INBOX")
+	info := putAll(f, box, plainMessage)[0]
+	match := func(t *testing.T, query string) (found, known bool) {
+		p := &searchParser{o: searchContext{Now: info.Date, Labels: func(string) []string { return []string{"a", "INBOX"} }}}
+		root := p.gmailQuery(query)
+		found, err := imapQuery{root: root, texts: p.texts, o: p.o}.Match(info, 1, func() (Body, error) { return box.Open(info.UID) })
+		if err != nil || p.keys > len(query)+1 {
+			t.Errorf("%q: %d keys, %v", query, p.keys, err)
 		}
-		if n > len(query) {
-			t.Errorf("%q: got %d octets of words", query, n)
+		return found, p.err == nil && (root.op != opAnd || len(root.sub) > 0)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		found, known := match(t, query)
+		if not, also := match(t, "-("+query+")"); known && also && not == found && !strings.ContainsAny(query, `"(){}`) {
+			t.Errorf("%q: got %v, and %v with a minus", query, found, not)
 		}
 	})
 }

@@ -14,8 +14,9 @@ import (
 	"github.com/mail-toolkit/mail/pkg/mimetree"
 )
 
-// Match tells if a message is found. seq is its sequence number. open is called once at most, only when what the mailbox knows of the message does not
-// decide, and its body is closed here. Errors are those of open and of reading the body.
+// Match tells if a message is found. seq is its sequence number. open is called once at most, only when what the
+// mailbox knows of the message does not decide, and its body is closed here. Errors are those of open and of reading
+// the body.
 func (q imapQuery) Match(m MessageInfo, seq uint32, open func() (Body, error)) (bool, error) {
 	k := &matcher{q: &q, m: m, seq: seq, open: open}
 	found := k.match(&q.root)
@@ -38,6 +39,8 @@ type matcher struct {
 	sent   time.Time // the day of the Date field
 	dated  bool      // sent is known, or there is none
 	found  []bool    // of the texts, once the body was read
+
+	walked, attached bool // the parts were looked at; one is an attachment
 }
 
 // match tells if a key is fulfilled.
@@ -274,7 +277,8 @@ func (s *textScan) message(b Body) error {
 	})
 }
 
-// header looks at a header. That of an embedded message is a part of the body; of the headers of other parts only TEXT knows.
+// header looks at a header. That of an embedded message is a part of the body; of the headers of other parts only TEXT
+// knows.
 func (s *textScan) header(p *mimetree.Part) {
 	for _, f := range p.Header.Fields {
 		if s.left == 0 {

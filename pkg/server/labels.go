@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -333,7 +334,7 @@ func (a *labelAccount) place(ctx context.Context, f *labelBox, uids []uint32, t 
 	a.settle()
 	a.touch(ids)
 	copied = append(copied, added...)
-	slices.SortFunc(copied, func(x, y CopiedUID) int { return int(int64(x.From) - int64(y.From)) })
+	slices.SortFunc(copied, func(x, y CopiedUID) int { return cmp.Compare(x.From, y.From) })
 	return copied, fresh, nil
 }
 

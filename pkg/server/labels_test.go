@@ -206,6 +206,27 @@ func TestLabels(t *testing.T) {
 	}
 }
 
+// TestLabels_FarUIDs: what is copied is told in the order of UIDs, also when they lie more than an int of 32 bits
+// apart.
+func TestLabels_FarUIDs(t *testing.T) {
+	s := newLabelStore(NewMemory().(*localStore))
+	in := userMailbox(t, s, "alice", "INBOX").(*labelBox)
+	putAll(t, in, "one")
+	in.mailbox.mu.Lock()
+	in.mailbox.uidNext = 3 << 30
+	in.mailbox.mu.Unlock()
+	putAll(t, in, "two")
+	uids := []uint32{1, 3 << 30}
+	mustDo(t, in.acct.Create("work", ""))
+	to := testMailbox(t, in.acct, "work")
+	_, err := in.acct.Copy(t.Context(), in, uids[1:], to)
+	mustDo(t, err)
+	got, err := in.acct.Copy(t.Context(), in, uids, to)
+	if want := []CopiedUID{{uids[0], 2}, {uids[1], 1}}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+}
+
 // TestLabels_ModSeq: a change of labels raises the mod-sequence of the message in the mailbox of all mail, and of no
 // other one.
 func TestLabels_ModSeq(t *testing.T) {
@@ -232,8 +253,8 @@ func TestLabels_ModSeq(t *testing.T) {
 }
 
 // TestLabels_DiskFails lets each single operation on the disk fail, and the disk be gone from each one on, in every
-// change: no message is lost or there twice, all its mailboxes agree at once and after opening the store again, a change
-// that was acknowledged is there, and one that was not, to its end or not at all, unless it has steps.
+// change: no message is lost or there twice, all its mailboxes agree at once and after opening the store again, a
+// change that was acknowledged is there, and one that was not, to its end or not at all, unless it has steps.
 func TestLabels_DiskFails(t *testing.T) {
 	var points atomic.Int64
 	t.Run("changes", func(t *testing.T) {
@@ -312,8 +333,8 @@ func TestLabels_Outside(t *testing.T) {
 	}
 }
 
-// TestLabels_Concurrent: many change the same messages at once, while deliveries come in; in the end all mailboxes agree
-// and no message is lost.
+// TestLabels_Concurrent: many change the same messages at once, while deliveries come in; in the end all mailboxes
+// agree and no message is lost.
 func TestLabels_Concurrent(t *testing.T) {
 	s := newLabelStore(NewMemory().(*localStore))
 	labelPrepare(t, s)

@@ -23,18 +23,18 @@ func Personas() []string { return slices.Sorted(maps.Keys(personas())) }
 //	courier    an old server: none of what came after 2004
 //	coremail   126 and 163: ID must come before SELECT; SASL-IR is announced and refused
 //
-// A persona takes away, refuses and changes texts. It does not add anything, but for Gmail's labels: other extensions of
-// the provider's own (XLIST, XYMHIGHESTMODSEQ, ACL, METADATA) are not announced, and neither are folder names and
-// separators ("INBOX.") and greetings other than Coremail's imitated. Nor are these: limits of traffic and of
-// messages shown, the size limits (set Options.MaxMessage, as APPENDLIMIT and SIZE tell it), UIDVALIDITY changes (see
+// A persona takes away, refuses and changes texts. It does not add anything, but for Gmail's labels: other extensions
+// of the provider's own (XLIST, XYMHIGHESTMODSEQ, ACL, METADATA) are not announced, and neither are folder names and
+// separators ("INBOX.") and greetings other than Coremail's imitated. Nor are these: limits of traffic and of messages
+// shown, the size limits (set Options.MaxMessage, as APPENDLIMIT and SIZE tell it), UIDVALIDITY changes (see
 // ParseScript, lie uidvalidity), iCloud's user names, its LIST-STATUS without LIST-EXTENDED and its HIGHESTMODSEQ that
 // is missing unless CONDSTORE was enabled before the first SELECT, its ESEARCH that tells only COUNT, Yahoo's
 // HIGHESTMODSEQ without CONDSTORE, Coremail's missing UIDNEXT, and the two-step XOAUTH2 of Exchange in POP3. Where a
 // provider counts traffic and time, a persona counts commands, so that a test meets the limit soon and always at the
 // same place; the numbers are its own, and waiting times are shorter than the provider's.
 //
-// With gmail (its faults are a Labeller) the mailboxes are INBOX, [Gmail]/All Mail (\All), Drafts, Important, Sent Mail,
-// Spam, Starred and Trash, and one for each label of the user:
+// With gmail (its faults are a Labeller) the mailboxes are INBOX, [Gmail]/All Mail (\All), Drafts, Important, Sent
+// Mail, Spam, Starred and Trash, and one for each label of the user:
 //
 //   - A message that is not in Spam or Trash is in All Mail, once, and in the mailbox of each of its labels. COPY and
 //     APPEND add a label; EXPUNGE removes it. What comes to Spam or Trash, by COPY, MOVE or a label, is nowhere else; to
@@ -48,8 +48,8 @@ func Personas() []string { return slices.Sorted(maps.Keys(personas())) }
 // Not as at Gmail: mod-sequences are those of a mailbox and not of the account; X-GM-THRID goes by References alone and
 // is not the X-GM-MSGID of the first message; a message that is appended twice is two, whatever its Message-ID; labels
 // are forgotten in Trash; nothing gets \Important, \Sent or \Draft by itself; \Deleted alone does not expunge;
-// X-GM-RAW finds parts of words, and knows no parentheses but behind an operator; system labels are atoms, where Gmail
-// has quoted strings too; mailboxes have no names in other languages.
+// X-GM-RAW finds parts of words; system labels are atoms, where Gmail has quoted strings too; mailboxes have no names
+// in other languages.
 func Persona(name string) (without []string, faults Faults, err error) {
 	p, ok := personas()[strings.ToLower(name)]
 	if !ok {
