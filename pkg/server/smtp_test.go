@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -717,6 +718,43 @@ func TestTextCheckerLines(t *testing.T) {
 		if err := errors.Join(c.check([]byte(text[:cut])), c.check([]byte(text[cut:]))); err != nil || c.longest != 11 {
 			t.Errorf("cut at %d: got %d (%v), want 11", cut, c.longest, err)
 		}
+	}
+}
+
+// TestD5_TextCheckerLengths checks texts with lines of one length and of several, and line ends that are none among
+// them, in one piece and in two.
+func TestD5_TextCheckerLengths(t *testing.T) {
+	parts := []string{"123456\r\n", "123456\r\n", "1234\r\n", "12\r\n", "\r\n", "1", "12345678", "123\n567\r\n", "12\r4567\r\n", "123456\n\r"}
+	random := rand.New(rand.NewPCG(1, 2))
+	bare := 0
+	for range 20_000 {
+		text, kinds := "", 3+random.IntN(len(parts)-2)
+		for range random.IntN(30) {
+			text += parts[random.IntN(kinds)]
+		}
+		cut := random.IntN(len(text) + 1)
+		var c textChecker
+		err := c.check([]byte(text[:cut]))
+		if err == nil {
+			err = c.check([]byte(text[cut:]))
+		}
+		rest := strings.ReplaceAll(strings.TrimSuffix(text, "\r"), "\r\n", "")
+		if strings.ContainsAny(rest, "\r\n") {
+			if bare++; err == nil {
+				t.Fatalf("%q cut at %d: got no error", text, cut)
+			}
+			continue
+		}
+		longest := 0
+		for line := range strings.SplitSeq(strings.TrimSuffix(text, "\r"), "\r\n") {
+			longest = max(longest, len(line))
+		}
+		if err != nil || c.longest != longest {
+			t.Fatalf("%q cut at %d: got %d (%v), want %d", text, cut, c.longest, err, longest)
+		}
+	}
+	if bare == 0 || bare == 20_000 {
+		t.Errorf("%d of all texts were bad", bare)
 	}
 }
 

@@ -45,7 +45,11 @@ func (memoryAccount) link(_ folder, body payload) (payload, error)     { return 
 type pieced interface{ pieces() [][]byte }
 
 func (memoryAccount) take(r io.Reader, _ time.Time) (payload, int64, error) {
-	if p, ok := r.(pieced); ok {
+	body := r
+	if c, ok := r.(contextBody); ok && c.ctx.Err() == nil {
+		body = c.r
+	}
+	if p, ok := body.(pieced); ok {
 		b := &blob{}
 		for _, chunk := range p.pieces() {
 			if cap(chunk)-len(chunk) > firstChunk/16 {

@@ -687,3 +687,29 @@ func TestMemory_SharesOctets(t *testing.T) {
 		t.Error("the copy has octets of its own")
 	}
 }
+
+// TestMemory_TakesPieces: what was received into memory is stored without a copy, also where its context may end, and
+// not stored when it has ended.
+func TestMemory_TakesPieces(t *testing.T) {
+	srv := startCore(t, nil)
+	box := inboxBox(t, srv, "bob")
+	text := strings.Repeat("0123456789abcde\n", fullPiece/8)
+	sp := srv.newSpool()
+	defer sp.close()
+	_, _ = sp.Write([]byte(text))
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := box.Append(ended, []NewMessage{{Body: sp.traced("a: b\n")}}); !errors.Is(err, context.Canceled) || sp.given {
+		t.Errorf("after the context ended: got %v, taken %v", err, sp.given)
+	}
+	infos, err := box.Append(t.Context(), []NewMessage{{Body: sp.traced("a: b\n")}})
+	mustDo(t, err)
+	if got := storedBody(t, box, infos[0].UID); got != "a: b\n"+text {
+		t.Errorf("got %d octets, want %d", len(got), len(text)+5)
+	}
+	body, err := box.Open(infos[0].UID)
+	mustDo(t, err)
+	if chunk := body.(*blob).chunks[2]; &chunk[0] != &sp.pieces[1][0] {
+		t.Error("the text was copied")
+	}
+}
