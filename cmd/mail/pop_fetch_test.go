@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +20,7 @@ import (
 	"github.com/mail-toolkit/mail/pkg/server"
 	"github.com/mail-toolkit/mail/pkg/store"
 	"github.com/mail-toolkit/mail/pkg/wire"
+	"github.com/mail-toolkit/mail/pkg/wire/wiretest"
 )
 
 // fetchBox is our own server with alice's maildrop.
@@ -105,58 +104,6 @@ func fetchFrom(addr string, words ...string) (code int, stdout, stderr string) {
 	return code, stdout, stderr
 }
 
-// cutRelay passes one connection on to a server, until so many octets of one side have passed.
-type cutRelay struct {
-	upload   bool // it counts the client's octets, else the server's
-	at       int
-	reset    bool
-	happened bool // there was an octet to cut off; read it after wait
-	client   net.Conn
-	server   net.Conn
-	done     sync.WaitGroup
-}
-
-func startCut(t *testing.T, addr string, r *cutRelay) (listens string) {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.done.Go(func() {
-		defer func() { _ = l.Close() }()
-		if r.client, err = l.Accept(); err != nil {
-			return
-		}
-		if r.server, err = net.Dial("tcp4", addr); err == nil {
-			r.done.Go(func() { r.pass(r.server, r.client, r.upload) })
-			r.pass(r.client, r.server, !r.upload)
-			_, _ = io.Copy(io.Discard, r.server) // it has ended its session when it closes
-			_ = r.server.Close()
-		}
-	})
-	return l.Addr().String()
-}
-
-// pass copies until the end of in, or until the cut if it is in this direction. Either is the end for both sides.
-func (r *cutRelay) pass(out, in net.Conn, cuts bool) {
-	defer func() { _, _ = r.client.Close(), r.server.(*net.TCPConn).CloseWrite() }()
-	if !cuts {
-		_, _ = io.Copy(out, in)
-		return
-	}
-	_, err := io.CopyN(out, in, int64(r.at))
-	if err == nil {
-		_, err = io.ReadFull(in, make([]byte, 1))
-	}
-	if err != nil {
-		return
-	}
-	r.happened = true
-	if r.reset {
-		_ = r.client.(*net.TCPConn).SetLinger(0)
-	}
-}
-
 // memoryDir is a folder without a disk below it, where there is one: thousands of syncs take their time.
 func memoryDir(t *testing.T) string {
 	t.Helper()
@@ -194,19 +141,19 @@ var fetchMessages = []string{"Subject: one\r\n\r\n.dot\r\n", "Subject: three\r\n
 
 // checkFetchCut runs `fetch --delete` over a connection that is cut, then over a whole one, and checks that nothing is
 // lost and nothing stored twice. It reports whether the cut was before the end.
-func checkFetchCut(t *testing.T, b *fetchBox, dir string, r *cutRelay) bool {
+func checkFetchCut(t *testing.T, b *fetchBox, dir string, c wiretest.Cut) bool {
 	t.Helper()
 	b.fill(t, fetchMessages)
-	where := fmt.Sprintf("upload %v, at %d, reset %v", r.upload, r.at, r.reset)
+	r, where := c.Relay(t, b.Addr("pop3")), fmt.Sprintf("%+v", c)
 	box, args := filepath.Join(dir, "box"), []string{"--delete", "--state", filepath.Join(dir, "state"), "-o", "maildir:" + filepath.Join(dir, "box")}
 	defer func() {
 		if err := errors.Join(os.RemoveAll(box), os.Remove(filepath.Join(dir, "state"))); err != nil {
 			t.Error(err)
 		}
 	}()
-	code, _, words := fetchFrom(startCut(t, b.Addr("pop3"), r), args...)
-	r.done.Wait()
-	if want := map[bool]int{true: 75, false: 0}[r.happened]; code != want {
+	code, _, words := fetchFrom(r.Addr, args...)
+	happened := r.Wait()
+	if want := map[bool]int{true: 75, false: 0}[happened]; code != want {
 		t.Errorf("%s: status %d, want %d: %s", where, code, want, words)
 	}
 	stored, left := wireTexts(t, box), b.texts(t)
@@ -215,7 +162,7 @@ func checkFetchCut(t *testing.T, b *fetchBox, dir string, r *cutRelay) bool {
 			t.Errorf("%s: %q is lost", where, m)
 		}
 	}
-	if !r.happened && len(left) > 0 || len(left) < len(fetchMessages) && !slices.Equal(stored, fetchMessages) {
+	if !happened && len(left) > 0 || len(left) < len(fetchMessages) && !slices.Equal(stored, fetchMessages) {
 		t.Errorf("%s: the server has %q, the Maildir %q", where, left, stored)
 	}
 	if code, _, words := fetchFrom(b.Addr("pop3"), args...); code != 0 || strings.Contains(words, "mail:") {
@@ -224,7 +171,7 @@ func checkFetchCut(t *testing.T, b *fetchBox, dir string, r *cutRelay) bool {
 	if stored, left := wireTexts(t, box), b.texts(t); !slices.Equal(stored, fetchMessages) || len(left) > 0 {
 		t.Errorf("%s: after the next run the Maildir has %q, the server %q", where, stored, left)
 	}
-	return r.happened
+	return happened
 }
 
 // TestR1_FetchCutAtEveryOctet cuts the connection of `fetch --delete` after each octet of either side.
@@ -240,7 +187,7 @@ func TestR1_FetchCutAtEveryOctet(t *testing.T) {
 						step = 7
 					}
 					n := 0
-					for checkFetchCut(t, b, dir, &cutRelay{upload: upload, at: n, reset: reset}) {
+					for checkFetchCut(t, b, dir, wiretest.Cut{Upload: upload, At: n, Reset: reset}) {
 						n += step
 					}
 					if n < 90 {

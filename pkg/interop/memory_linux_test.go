@@ -1,13 +1,11 @@
 package interop_test
 
 import (
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -68,7 +66,6 @@ func (s *shell) measure(tb testing.TB, m measured) (memory int64, took time.Dura
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
-	status := fmt.Sprintf("/proc/%d/status", cmd.Process.Pid)
 	for {
 		select {
 		case err := <-done:
@@ -77,21 +74,9 @@ func (s *shell) measure(tb testing.TB, m measured) (memory int64, took time.Dura
 			}
 			return memory, time.Since(start)
 		case <-time.After(2 * time.Millisecond):
-			memory = max(memory, highWater(status))
+			memory = max(memory, interop.Memory(cmd.Process.Pid, "VmHWM"))
 		}
 	}
-}
-
-// highWater reads VmHWM, in octets; 0 when the process has ended.
-func highWater(status string) int64 {
-	text, err := os.ReadFile(status)
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(text), "VmHWM:")
-	var kb int64
-	_, _ = fmt.Sscanf(rest, "%d kB", &kb) // stays 0
-	return kb << 10
 }
 
 // writeRandom makes a file that does not compress.

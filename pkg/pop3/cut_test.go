@@ -5,76 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/mail-toolkit/mail/pkg/wire"
+	"github.com/mail-toolkit/mail/pkg/wire/wiretest"
 )
-
-// cut says where a connection ends.
-type cut struct {
-	upload bool // after so many octets of the client's; else of the server's
-	at     int
-	reset  bool
-	stall  bool // it does not end there, only nothing goes on
-}
-
-// relay passes one connection on to a server until it is cut.
-type relay struct {
-	cut
-	client, server net.Conn
-	happened       bool          // there was an octet to cut off; read it after wait
-	over           chan struct{} // closed by the test: a stall may end
-	done           sync.WaitGroup
-}
-
-// startRelay listens for one client of the server at addr.
-func startRelay(t *testing.T, addr string, c cut) (r *relay, listens string) {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r = &relay{cut: c, over: make(chan struct{})}
-	r.done.Go(func() {
-		defer l.Close()
-		if r.client, err = l.Accept(); err != nil {
-			return
-		}
-		if r.server, err = net.Dial("tcp4", addr); err == nil {
-			r.done.Go(func() { r.pass(r.server, r.client, r.upload) })
-			r.pass(r.client, r.server, !r.upload)
-			_, _ = io.Copy(io.Discard, r.server) // it has ended its session when it closes
-			_ = r.server.Close()
-		}
-	})
-	return r, l.Addr().String()
-}
-
-// pass copies until the end of in, or until the cut if it is in this direction. Either is the end for both sides.
-func (r *relay) pass(out, in net.Conn, cuts bool) {
-	defer func() { _, _ = r.client.Close(), r.server.(*net.TCPConn).CloseWrite() }()
-	if !cuts {
-		_, _ = io.Copy(out, in)
-		return
-	}
-	_, err := io.CopyN(out, in, int64(r.at))
-	if err == nil {
-		_, err = io.ReadFull(in, make([]byte, 1))
-	}
-	if err != nil {
-		return
-	}
-	r.happened = true
-	if r.stall {
-		<-r.over
-	}
-	if r.reset {
-		_ = r.client.(*net.TCPConn).SetLinger(0)
-	}
-}
 
 // session does everything once. It returns what was fetched and the first error.
 func session(ctx context.Context, ep wire.Endpoint, o *Options) (fetched []string, err error) {
@@ -118,15 +54,14 @@ var cutMessages = []string{"Subject: one\r\n\r\n.dot\r\n", "Subject: two\r\n\r\n
 
 // checkCut runs the session over a connection that is cut, and checks what must hold at every cut. It reports whether
 // the cut was before the end.
-func checkCut(t *testing.T, b *box, c cut, o *Options) bool {
+func checkCut(t *testing.T, b *box, c wiretest.Cut, o *Options) bool {
 	t.Helper()
 	b.fill(t, cutMessages)
-	r, addr := startRelay(t, b.Addr("pop3"), c)
+	r := c.Relay(t, b.Addr("pop3"))
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	fetched, err := session(ctx, endpointOf(t, addr, wire.Cleartext), o)
-	close(r.over)
-	r.done.Wait()
+	fetched, err := session(ctx, endpointOf(t, r.Addr, wire.Cleartext), o)
+	happened := r.Wait()
 	if errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%+v: the session hung: %v", c, err)
 	}
@@ -139,16 +74,16 @@ func checkCut(t *testing.T, b *box, c cut, o *Options) bool {
 	var ce *CommitError
 	var late *wire.TimeoutError
 	switch {
-	case !r.happened && c.stall && errors.As(err, &late): // on a busy machine
+	case !happened && c.Stall && errors.As(err, &late): // on a busy machine
 		return true
-	case !r.happened && (err != nil || len(fetched) != 2 || !deleted):
+	case !happened && (err != nil || len(fetched) != 2 || !deleted):
 		t.Errorf("%+v, uncut: got %q, %v, deleted %v", c, fetched, err, deleted)
-	case r.happened && err == nil:
+	case happened && err == nil:
 		t.Errorf("%+v: got no error from a session that was cut", c)
-	case r.happened && deleted && (!errors.As(err, &ce) || ce.Outcome != Unknown):
+	case happened && deleted && (!errors.As(err, &ce) || ce.Outcome != Unknown):
 		t.Errorf("%+v: the server deleted, got %v, want a *CommitError with outcome Unknown", c, err)
 	}
-	return r.happened
+	return happened
 }
 
 func TestS11_CutAtEveryOctet(t *testing.T) {
@@ -159,7 +94,7 @@ func TestS11_CutAtEveryOctet(t *testing.T) {
 					t.Parallel()
 					b := serveBox(t, without)
 					n := 0
-					for checkCut(t, b, cut{upload: upload, at: n, reset: reset}, nil) {
+					for checkCut(t, b, wiretest.Cut{Upload: upload, At: n, Reset: reset}, nil) {
 						n++
 					}
 					if n < 50 {
@@ -182,7 +117,7 @@ func TestS11_StallAtAnyOctet(t *testing.T) {
 			t.Parallel()
 			b := serveBox(t)
 			n := first
-			for checkCut(t, b, cut{at: n, stall: true}, o) {
+			for checkCut(t, b, wiretest.Cut{At: n, Stall: true}, o) {
 				n += step
 			}
 			if n < 100 {

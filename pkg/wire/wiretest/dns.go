@@ -10,9 +10,9 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// Zone is what the server of DNS answers: for a name in lower case without its last dot, the records. "MX 10 mx1.example.org",
-// "MX 0 ." (null MX), "A 127.0.0.1", "AAAA ::1". A name with the one record "SERVFAIL" makes the server fail, one with
-// "DROP" gets no answer. Names that are not in the zone do not exist.
+// Zone is what the server of DNS answers: for a name in lower case without its last dot, the records. "MX 10
+// mx1.example.org", "MX 0 ." (null MX), "A 127.0.0.1", "AAAA ::1". A name with the one record "SERVFAIL" makes the
+// server fail, one with "DROP" gets no answer. Names that are not in the zone do not exist.
 type Zone map[string][]string
 
 // DNS starts a DNS server on a loopback address (UDP) and gives that address. It ends with the test.

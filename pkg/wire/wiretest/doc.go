@@ -16,7 +16,8 @@
 //	`)
 //
 // It is for tests only and knows no protocol: it can therefore lie in every way a
-// hostile or broken server can. It does not import the package it tests.
+// hostile or broken server can. It does not import the package it tests. [Cut] is for
+// real servers: it ends a connection to one anywhere.
 //
 // # The script
 //
