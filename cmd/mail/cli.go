@@ -3,12 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
-	"regexp"
 	"runtime"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -44,7 +43,6 @@ type leaf struct {
 func (e *env) leaf(l leaf) *cli.Command {
 	shared := &sharedFlags{passwordFD: -1}
 	l.flags = append(l.flags, shared.flags(l)...)
-	keepValues(l.flags)
 	cmd := &cli.Command{
 		Name:            l.name,
 		Aliases:         l.aliases,
@@ -55,7 +53,6 @@ func (e *env) leaf(l leaf) *cli.Command {
 		Hidden:          l.hidden,
 		HideHelp:        true,
 		HideHelpCommand: true,
-		OnUsageError:    onUsageError,
 		Action: func(cc *cli.Context) error {
 			return e.runLeaf(cc, l, shared)
 		},
@@ -72,31 +69,7 @@ func (e *env) group(name, usage string, sub ...*cli.Command) *cli.Command {
 		Subcommands:     sub,
 		HideHelp:        true,
 		HideHelpCommand: true,
-		OnUsageError:    onUsageError,
 	}
-}
-
-// keepValues stops the library from trimming the values of repeatable flags.
-func keepValues(flags []cli.Flag) {
-	for _, f := range flags {
-		if s, ok := f.(*cli.StringSliceFlag); ok {
-			s.KeepSpace = true
-		}
-	}
-}
-
-// onUsageError rewords what the flag package says about a value.
-func onUsageError(_ *cli.Context, err error, _ bool) error {
-	refusal := regexp.MustCompile(`^invalid (?:boolean )?value ("(?:[^"\\]|\\.)*") for (?:flag )?(-[^:]+): (.*)$`)
-	m := refusal.FindStringSubmatch(err.Error())
-	if m == nil {
-		return &usageError{msg: err.Error()}
-	}
-	name := m[2]
-	if len(name) > 2 {
-		name = "-" + name
-	}
-	return &usageError{msg: strings.TrimSuffix(fmt.Sprintf("invalid value %s for %s: %s", m[1], name, m[3]), ": parse error")}
 }
 
 // runLeaf checks the operands and runs the command.
@@ -224,7 +197,10 @@ func (e *env) invoke(ctx context.Context, argv []string) error {
 		return e.printHelp(e.stdout, p.path)
 	}
 	e.command = pathName(p.path)
-	err = e.appOf(p.path[len(p.path)-1]).RunContext(ctx, p.argv)
+	if p.path[0].Name != "help" {
+		e.root, e.leaves = nil, nil // nothing else shows the tree, a quarter of a megabyte
+	}
+	err = start(ctx, p)
 	var usage *usageError
 	if errors.As(err, &usage) && usage.command == "" {
 		usage.command = e.command
@@ -245,52 +221,36 @@ func (e *env) grow() {
 	e.root = tree(e)
 }
 
-// namedFlag knows its names. The library works out those of every flag whenever it looks for one, which took a
-// millisecond of a command with many.
-type namedFlag struct {
-	cli.Flag
-	names []string
-}
-
-// Names implements cli.Flag.
-func (f namedFlag) Names() []string { return f.names }
-
-// withNames makes the flags know their names. The library asks those that repeat for more than cli.Flag has.
-func withNames(flags []cli.Flag) []cli.Flag {
-	named := make([]cli.Flag, len(flags))
-	for i, f := range flags {
-		if named[i] = f; !repeats(f) {
-			named[i] = namedFlag{f, f.Names()}
+// start gives the flags of the leaf their values and calls its action. What the library's own Run does besides is done
+// by parse, or not wanted: help, versions, completion, errors and exit codes of its own. The templates of that help would
+// also keep the linker from dropping any method, a tenth of the program.
+func start(ctx context.Context, p *parsed) error {
+	leaf := p.path[len(p.path)-1]
+	set := flag.NewFlagSet(leaf.Name, flag.ContinueOnError)
+	for _, f := range leaf.Flags {
+		if err := f.Apply(set); err != nil {
+			return err
+		}
+		if b, ok := f.(*cli.BoolFlag); ok && b.Count != nil {
+			*b.Count = 0 // Run would count each alias
 		}
 	}
-	return named
-}
-
-func repeats(f cli.Flag) bool {
-	d, ok := f.(cli.DocGenerationSliceFlag)
-	return ok && d.IsSliceFlag()
-}
-
-// appOf puts the library around the one leaf that is run, so that it need not look at all others. What it does by
-// itself for help, versions, completion, errors and exit codes is switched off: it writes to standard output where it
-// should not, and ends the process.
-func (e *env) appOf(leaf *cli.Command) *cli.App {
-	leaf.Flags = withNames(leaf.Flags)
-	return &cli.App{
-		Name:                      "mail",
-		Usage:                     about,
-		Commands:                  []*cli.Command{leaf},
-		Reader:                    e.stdin,
-		Writer:                    e.stdout,
-		ErrWriter:                 e.stderr,
-		HideHelp:                  true,
-		HideHelpCommand:           true,
-		HideVersion:               true,
-		DisableSliceFlagSeparator: true,
-		Compiled:                  time.Unix(1, 0), // else the library looks at the executable
-		OnUsageError:              onUsageError,
-		ExitErrHandler:            func(*cli.Context, error) {},
+	lists := map[*cli.StringSliceFlag][]string{}
+	for _, o := range p.options {
+		if f, ok := o.flag.flag.(*cli.StringSliceFlag); ok {
+			lists[f] = append(lists[f], o.value) // as it is: the library would cut it at commas
+		} else if err := set.Set(o.flag.name, o.value); err != nil {
+			msg := fmt.Sprintf("invalid value %q for %s: %v", o.value, o.flag.dashed(), err)
+			return &usageError{msg: strings.TrimSuffix(msg, ": parse error")}
+		}
 	}
+	for f, values := range lists {
+		*f.Destination = *cli.NewStringSlice(values...)
+	}
+	if err := set.Parse(append([]string{"--"}, p.operands...)); err != nil {
+		return err
+	}
+	return leaf.Action(cli.NewContext(nil, set, &cli.Context{Context: ctx}))
 }
 
 // report writes an error for the user: one line for each of several joined ones, then the next step where one is

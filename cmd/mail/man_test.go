@@ -491,10 +491,7 @@ func checkExample(t *testing.T, where string, words []string) {
 	if p.help || p.version {
 		return
 	}
-	operands := 0
-	if i := slices.Index(p.argv, "--"); i >= 0 {
-		operands = len(p.argv) - i - 1
-	}
+	operands := len(p.operands)
 	l := e.leaves[p.path[len(p.path)-1]]
 	if operands < l.minArgs || l.maxArgs >= 0 && operands > l.maxArgs {
 		t.Errorf("%s: %d operands, want %d to %d", where, operands, l.minArgs, l.maxArgs)

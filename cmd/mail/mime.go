@@ -14,6 +14,10 @@ import (
 	"github.com/mail-toolkit/mail/pkg/store"
 )
 
+// mimeGarbage is how many percent of what is in use garbage may be when a message is packed or taken apart: little is in use, and many
+// parts make much garbage. The usual four megabytes of it would be as much as all the rest but the program.
+const mimeGarbage = 25
+
 // mimeCommand is `mail mime`.
 func (e *env) mimeCommand() *cli.Command {
 	return e.group("mime", "build messages and take them apart",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -67,6 +68,7 @@ func (o *mimePackOptions) flags() []cli.Flag {
 }
 
 func (c *call) mimePack(o *mimePackOptions) (err error) {
+	debug.SetGCPercent(mimeGarbage)
 	d := &o.draft
 	if isUnpacked(d.from) {
 		return c.repack(d)

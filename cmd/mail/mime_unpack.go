@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 
 	"github.com/urfave/cli/v2"
@@ -82,6 +83,7 @@ func (c *call) mimeUnpack(ctx context.Context, o mimeUnpackOptions) (err error) 
 	if err := u.openManifest(); err != nil {
 		return err
 	}
+	debug.SetGCPercent(mimeGarbage)
 	defer func() { err = errors.Join(err, u.closeManifest()) }()
 	if err := u.run(ctx); err != nil {
 		return unpackError(err)

@@ -9,13 +9,13 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// parsed is a command line after addressing: which command, and the words in the order the library understands:
-// options as `--name=value`, then "--" and the operands.
+// parsed is a command line after addressing.
 type parsed struct {
-	path    []*cli.Command // from the top-level command down
-	argv    []string       // the program and the leaf before them
-	help    bool
-	version bool
+	path     []*cli.Command // from the top-level command down
+	options  []option       // in the order given
+	operands []string
+	help     bool
+	version  bool
 }
 
 // option is one option as typed and as understood.
@@ -31,6 +31,14 @@ type flagInfo struct {
 	takes bool   // takes a value
 	names []string
 	flag  cli.Flag
+}
+
+// dashed is the name with its dashes.
+func (f *flagInfo) dashed() string {
+	if len(f.name) == 1 {
+		return "-" + f.name
+	}
+	return "--" + f.name
 }
 
 // flagTable finds flags by any of their names.
@@ -236,22 +244,12 @@ func (p *parser) take(info *flagInfo, typed, value string, given bool) error {
 	return nil
 }
 
-// finish writes the words for the library.
+// finish ends the parsing of a command that is to be run.
 func (p *parser) finish() (*parsed, error) {
 	if p.leaf == nil {
 		return nil, p.missingCommand()
 	}
-	p.out.argv = []string{"mail", p.leaf.Name}
-	for _, o := range p.options {
-		dashes := "--"
-		if len(o.flag.name) == 1 {
-			dashes = "-"
-		}
-		p.out.argv = append(p.out.argv, dashes+o.flag.name+"="+o.value)
-	}
-	if len(p.operands) > 0 {
-		p.out.argv = append(append(p.out.argv, "--"), p.operands...)
-	}
+	p.out.options, p.out.operands = p.options, p.operands
 	return &p.out, nil
 }
 

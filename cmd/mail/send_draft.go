@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -338,6 +339,7 @@ func findFiles(patterns []string) ([]mimetree.File, error) {
 		if len(paths) == 0 {
 			return nil, notFoundf("%q: no such file, and nothing matches it", pattern)
 		}
+		files = slices.Grow(files, len(paths))
 		for _, path := range paths {
 			files = append(files, mimetree.File{Path: path})
 		}

@@ -286,7 +286,7 @@ func (r *Rendering) grow(n int64) {
 // replaces adds a header instead of that in the source.
 func (r *Rendering) replaces(e edit) {
 	r.grow(int64(len(e.header)))
-	r.segments = append(r.segments, segment{literal: e.header}, segment{open: func(src io.Reader, _ *buffers) (*encodedBody, error) {
+	r.segments = append(r.segments, segment{literal: []byte(e.header)}, segment{open: func(src io.Reader, _ *buffers) (*encodedBody, error) {
 		_, err := io.Copy(io.Discard, &exactReader{src, e.size})
 		return &encodedBody{done: true}, err
 	}})

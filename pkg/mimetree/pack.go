@@ -98,27 +98,65 @@ type Packed struct {
 	root  *node
 	temps []*os.File
 	seed  []byte
+	mixed []byte // what went into it last
+	start []byte // of the file being looked at
 	nodes int
 }
 
-// node is a part to be written: a multipart with children, or a leaf.
+// node is a part to be written: a multipart, or a leaf. It is small, for there may be many thousands: what can be worked out when it is
+// written is not kept.
 type node struct {
 	mediaType string
-	boundary  string
-	children  []*node
+	path      string // of a file of which the draft tells only that
+	size      int64  // of the content
+	*rare
+	inline  bool
+	unknown bool // the charset of a text file
+}
 
-	params []string // of Content-Type
-	tail   string   // the fields after Content-Transfer-Encoding, LF form
-	src    source
-	text   bool       // the line ends are those of the message; otherwise the octets are kept
-	facts  *textFacts // of a text or a message file
+// rare is what few nodes have.
+type rare struct {
+	multi *multipart // nil for a leaf
+	file  *File      // of the draft; nil when the path is all
+	open  Opener     // of a text, or of the copy of a pipe
+	facts *textFacts // of a text or a message file
+}
+
+// ordinary is shared by the nodes that have nothing of it.
+var ordinary rare
+
+// own gives n what it does not share.
+func (n *node) own() *rare {
+	if n.rare == &ordinary {
+		n.rare = new(rare)
+	}
+	return n.rare
+}
+
+// multipart is what is particular about a node that holds others.
+type multipart struct {
+	boundary string
+	children []*node
+}
+
+// text tells if a leaf is a text of the draft: its line ends are those of the message. Otherwise the octets are kept.
+func (n *node) text() bool { return n.file == nil && n.path == "" }
+
+// given is what the draft tells of a file.
+func (n *node) given() *File {
+	if n.file == nil {
+		return &File{Path: n.path}
+	}
+	return n.file
 }
 
 // Prepare looks at every text and file of the draft, so that what is missing is known before the first octet of output. The caller
 // closes what it returns. Nothing is kept in memory and no file stays open, so what changes afterwards makes writing fail.
 func (d *Draft) Prepare() (*Packed, error) {
-	p := &Packed{d: d}
-	if err := p.prepare(); err != nil {
+	kept := *d
+	kept.Attach, kept.Inline = nil, nil // the nodes have what they need of it
+	p := &Packed{d: &kept}
+	if err := p.prepare(d); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
@@ -134,8 +172,7 @@ func (p *Packed) Close() error {
 	return err
 }
 
-func (p *Packed) prepare() error {
-	d := p.d
+func (p *Packed) prepare(d *Draft) error {
 	if d.Header != nil {
 		for _, name := range []string{"MIME-Version", "Content-Type", "Content-Transfer-Encoding"} {
 			if d.Header.Has(name) {
@@ -154,33 +191,31 @@ func (p *Packed) prepare() error {
 	if err != nil {
 		return err
 	}
-	inline, err := p.fileNodes(d.Inline, "inline")
+	inline, err := p.fileNodes(d.Inline, true)
 	if err != nil {
 		return err
 	}
-	attached, err := p.fileNodes(d.Attach, "attachment")
+	attached, err := p.fileNodes(d.Attach, false)
 	if err != nil {
 		return err
 	}
 	if html != nil && len(inline) > 0 {
-		html = &node{mediaType: "multipart/related", children: append([]*node{html}, inline...)}
+		html = newMultipart("related", append([]*node{html}, inline...))
 		inline = nil
 	}
 	body := text
 	switch {
 	case text != nil && html != nil:
-		body = &node{mediaType: "multipart/alternative", children: []*node{text, html}}
+		body = newMultipart("alternative", []*node{text, html})
 	case html != nil:
 		body = html
 	}
 	files := append(inline, attached...)
 	if len(files) > 0 {
-		mixed := &node{mediaType: "multipart/mixed"}
 		if body != nil {
-			mixed.children = append(mixed.children, body)
+			files = append([]*node{body}, files...)
 		}
-		mixed.children = append(mixed.children, files...)
-		body = mixed
+		body = newMultipart("mixed", files)
 	}
 	if body == nil {
 		return ErrEmptyDraft
@@ -188,6 +223,10 @@ func (p *Packed) prepare() error {
 	p.root = body
 	p.bound(body)
 	return nil
+}
+
+func newMultipart(subtype string, children []*node) *node {
+	return &node{mediaType: "multipart/" + subtype, rare: &rare{multi: &multipart{children: children}}}
 }
 
 // seeds starts what the boundaries are made of.
@@ -203,28 +242,24 @@ func (p *Packed) seeds() error {
 
 // mix adds to what the boundaries are made of.
 func (p *Packed) mix(parts ...[]byte) {
-	h := sha256.New()
-	for _, b := range append([][]byte{p.seed}, parts...) {
-		fmt.Fprintf(h, "%d:", len(b))
-		h.Write(b)
+	all := fmt.Appendf(p.mixed[:0], "%d:%s", len(p.seed), p.seed)
+	for _, b := range parts {
+		all = append(fmt.Appendf(all, "%d:", len(b)), b...)
 	}
-	p.seed = h.Sum(nil)
+	sum := sha256.Sum256(all)
+	p.seed, p.mixed = append(p.seed[:0], sum[:]...), all
 }
 
 // bound gives every multipart its boundary. "=_" cannot occur in base64 or quoted-printable, and texts that stay as they are have gone
 // into the seed. Files that stay as they are have not: they only do when the seed is random.
 func (p *Packed) bound(n *node) {
-	if n.children == nil {
+	if n.multi == nil {
 		return
 	}
 	p.nodes++
 	sum := sha256.Sum256(append(bytes.Clone(p.seed), byte(p.nodes), byte(p.nodes>>8)))
-	n.boundary = "=_" + hex.EncodeToString(sum[:16])
-	n.params = []string{`boundary="` + n.boundary + `"`}
-	if n.mediaType == "multipart/related" {
-		n.params = append(n.params, `type="`+n.children[0].mediaType+`"`)
-	}
-	for _, c := range n.children {
+	n.multi.boundary = "=_" + hex.EncodeToString(sum[:16])
+	for _, c := range n.multi.children {
 		p.bound(c)
 	}
 }
@@ -243,8 +278,7 @@ func (p *Packed) textNode(open Opener, subtype string) (*node, error) {
 		return nil, err
 	}
 	p.mix([]byte(subtype), f.digest)
-	return &node{mediaType: "text/" + subtype, params: []string{"charset=" + charsetOf(f.invalid)}, text: true, facts: &f,
-		src: source{name: "the " + subtype + " text", open: open, size: f.size, digest: f.digest}}, nil
+	return &node{mediaType: "text/" + subtype, size: f.size, rare: &rare{open: open, facts: &f}}, nil
 }
 
 // unknownCharset is that of RFC 1428: there are octets above 127, and nobody knows what they mean.
@@ -259,34 +293,43 @@ func charsetOf(invalid bool) string {
 }
 
 // fileNodes looks at files and makes the parts of them.
-func (p *Packed) fileNodes(files []File, disposition string) ([]*node, error) {
-	var nodes []*node
+func (p *Packed) fileNodes(files []File, inline bool) ([]*node, error) {
+	nodes := make([]*node, len(files))
+	block := make([]node, len(files)) // in one piece: among garbage they would keep its pages
 	ids := make(map[string]bool)
-	for _, f := range files {
-		if f.Name == "" {
-			f.Name = filepath.Base(f.Path)
+	for i := range files {
+		n, f := &block[i], &files[i]
+		nodes[i], n.inline, n.path, n.rare = n, inline, f.Path, &ordinary
+		if f.Name != "" || f.MediaType != "" || f.ContentID != "" || f.Open != nil {
+			n.own().file = f
 		}
-		id := ""
-		if disposition == "inline" {
-			if id = contentID(f); ids[id] {
+		if inline {
+			id := contentID(f)
+			if ids[id] {
 				return nil, &message.Error{Msg: "two inline files have the Content-ID " + id}
 			}
 			ids[id] = true
 		}
-		n, err := p.fileNode(f, disposition, id)
-		if err != nil {
+		if err := p.look(n); err != nil {
 			return nil, err
 		}
-		nodes = append(nodes, n)
 	}
 	return nodes, nil
 }
 
+// name is what the receiver sees.
+func (f *File) name() string {
+	if f.Name == "" {
+		return filepath.Base(f.Path)
+	}
+	return f.Name
+}
+
 // contentID gives the Content-ID of an inline file in characters that need no quoting in a header or an URL.
-func contentID(f File) string {
+func contentID(f *File) string {
 	id := f.ContentID
 	if id == "" {
-		id = f.Name
+		id = f.name()
 	}
 	return strings.Map(func(r rune) rune {
 		if r > ' ' && r < 0x7f && !strings.ContainsRune(`()<>[]:;\,"%/?#&`, r) {
@@ -296,30 +339,31 @@ func contentID(f File) string {
 	}, id)
 }
 
-func (p *Packed) fileNode(f File, disposition, id string) (*node, error) {
-	n := &node{src: source{name: f.Name, open: f.Open}}
-	start, err := p.inspect(n, f)
+// look finds what has to be known about a file.
+func (p *Packed) look(n *node) error {
+	start, err := p.inspect(n)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if kind, _, _ := ParseMediaType(n.mediaType); strings.HasPrefix(kind, "multipart/") || !strings.Contains(n.mediaType, "/") ||
 		strings.ContainsAny(n.mediaType, "\r\n\x00") {
-		return nil, &message.Error{Msg: fmt.Sprintf("%q cannot be the media type of a file", n.mediaType)}
+		return &message.Error{Msg: fmt.Sprintf("%q cannot be the media type of a file", n.mediaType)}
 	}
-	p.mix([]byte(disposition), []byte(f.Name), []byte(n.mediaType))
-	if strings.HasPrefix(n.mediaType, "text/") && !strings.Contains(n.mediaType, ";") {
-		n.params = append(n.params, "charset="+charsetOf(!looksText(start)))
+	p.mix([]byte(n.disposition()), []byte(n.given().name()), []byte(n.mediaType))
+	n.unknown = !looksText(start)
+	return nil
+}
+
+func (n *node) disposition() string {
+	if n.inline {
+		return "inline"
 	}
-	if id != "" {
-		n.tail = "Content-ID: <" + id + ">\n"
-	}
-	n.tail += foldedField("Content-Disposition", disposition, formatParam("filename", f.Name)...)
-	return n, nil
+	return "attachment"
 }
 
 // encoding chooses how a leaf travels.
 func (n *node) encoding(target Encoding) string {
-	if n.text {
+	if n.text() {
 		return n.facts.encoding(target)
 	}
 	if n.facts != nil {
@@ -335,33 +379,56 @@ func (n *node) encoding(target Encoding) string {
 
 // class is what a part and all inside it need.
 func (n *node) class(target Encoding) Encoding {
-	if n.children == nil {
+	if n.multi == nil {
 		return encodingClass(n.encoding(target))
 	}
 	most := SevenBit
-	for _, c := range n.children {
+	for _, c := range n.multi.children {
 		most = max(most, c.class(target))
 	}
 	return most
 }
 
-// fields gives the MIME fields of a part, in LF form.
-func (n *node) fields(target Encoding) string {
-	if n.children != nil {
-		s := foldedField("Content-Type", n.mediaType, n.params...)
+// appendFields writes the MIME fields of a part, in LF form.
+func (n *node) appendFields(dst []byte, target Encoding) []byte {
+	if n.multi != nil {
+		dst = appendField(dst, "Content-Type", n.mediaType, n.params()...)
 		if class := n.class(target); class != SevenBit { // RFC 2045 §6.4
-			s += foldedField("Content-Transfer-Encoding", class.String())
+			dst = appendField(dst, "Content-Transfer-Encoding", class.String())
 		}
-		return s
+		return dst
 	}
 	mediaType, encoding := n.mediaType, n.encoding(target)
 	if strings.HasPrefix(mediaType, "message/") && n.raw(encoding) { // RFC 2046 §5.2.1: a message is not encoded
 		mediaType = "application/octet-stream"
 	}
-	return foldedField("Content-Type", mediaType, n.params...) + foldedField("Content-Transfer-Encoding", encoding) + n.tail
+	dst = appendField(dst, "Content-Type", mediaType, n.params()...)
+	dst = appendField(dst, "Content-Transfer-Encoding", encoding)
+	if n.inline {
+		dst = append(dst, "Content-ID: <"+contentID(n.given())+">\n"...)
+	}
+	if !n.text() {
+		dst = appendField(dst, "Content-Disposition", n.disposition(), formatParam("filename", n.given().name())...)
+	}
+	return dst
+}
+
+// params is those of Content-Type.
+func (n *node) params() []string {
+	switch {
+	case n.multi != nil && n.mediaType == "multipart/related":
+		return []string{`boundary="` + n.multi.boundary + `"`, `type="` + n.multi.children[0].mediaType + `"`}
+	case n.multi != nil:
+		return []string{`boundary="` + n.multi.boundary + `"`}
+	case n.text():
+		return []string{"charset=" + charsetOf(n.facts.invalid)}
+	case strings.HasPrefix(n.mediaType, "text/") && !strings.Contains(n.mediaType, ";"):
+		return []string{"charset=" + charsetOf(n.unknown)}
+	}
+	return nil
 }
 
 // raw tells if the octets of the content are kept, its line ends too.
 func (n *node) raw(encoding string) bool {
-	return !n.text && (encoding == "base64" || encoding == "binary")
+	return !n.text() && (encoding == "base64" || encoding == "binary")
 }

@@ -82,7 +82,7 @@ func TestM4_Pieces(t *testing.T) {
 func TestFormatParam(t *testing.T) {
 	values := []string{"", "a", "a b", "é", strings.Repeat("x", 300), strings.Repeat("日本", 100) + ".tar.gz", `a"b\c`, "a'b%c*d", "=?utf-8?q?x?=", "a;b,c", "\xff", "a\u202eb"}
 	for _, v := range values {
-		field := foldedField("Content-Disposition", "attachment", formatParam("filename", v)...)
+		field := string(appendField(nil, "Content-Disposition", "attachment", formatParam("filename", v)...))
 		for line := range strings.Lines(field) {
 			if len(line) > 77 {
 				t.Errorf("%q: line of %d: %q", v, len(line), line)

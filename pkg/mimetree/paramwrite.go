@@ -13,24 +13,23 @@ const (
 	paramFoldMax = lineSoft - 2
 )
 
-// foldedField writes "Name: value; param; param", each parameter that does not fit on a line of its own. Lines end in LF, the
+// appendField writes "Name: value; param; param", each parameter that does not fit on a line of its own. Lines end in LF, the
 // field included.
-func foldedField(name, value string, params ...string) string {
-	var b strings.Builder
-	b.WriteString(name + ": " + value)
-	column := b.Len()
+func appendField(dst []byte, name, value string, params ...string) []byte {
+	dst = append(append(append(dst, name...), ": "...), value...)
+	column := len(name) + 2 + len(value)
 	for _, p := range params {
-		b.WriteByte(';')
+		dst = append(dst, ';')
 		if column++; column+1+len(p) >= lineSoft {
-			b.WriteString("\n " + p)
+			dst = append(dst, "\n "...)
 			column = 1 + len(p)
 		} else {
-			b.WriteString(" " + p)
+			dst = append(dst, ' ')
 			column += 1 + len(p)
 		}
+		dst = append(dst, p...)
 	}
-	b.WriteByte('\n')
-	return b.String()
+	return append(dst, '\n')
 }
 
 // formatParam writes one parameter in as many pieces as it needs (RFC 2231): as a token or a quoted string when it is ASCII and fits

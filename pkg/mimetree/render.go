@@ -1,6 +1,7 @@
 package mimetree
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"strings"
@@ -12,14 +13,56 @@ import (
 type Rendering struct {
 	segments []segment
 	source   Opener // what the segments take their octets from in turn; nil when each has its own source
+	wire     bool   // of a draft: the form of its leaves
+	target   Encoding
 	size     int64
 	needs    Encoding
 }
 
-// segment is a piece of the output: text that is known, or a body.
+// segment is a piece of the output: one of these.
 type segment struct {
-	literal string
-	open    func(src io.Reader, b *buffers) (*encodedBody, error) // nil for a literal
+	literal []byte
+	open    func(src io.Reader, b *buffers) (*encodedBody, error) // a body
+	leaf    *node                                                 // the body of a leaf
+	multi   *multipart                                            // what is in a multipart, made part by part
+}
+
+// cursor goes through the segments of a rendering.
+type cursor struct {
+	r      *Rendering
+	levels []level
+}
+
+// level is segments made together.
+type level struct {
+	segments []segment
+	at       int // the next one
+	part     int // the next part of it, when it is a multipart
+}
+
+func (r *Rendering) cursor() cursor { return cursor{r, []level{{segments: r.segments}}} }
+
+// next gives the next segment that is no multipart.
+func (c *cursor) next() (g segment, ok bool) {
+	for len(c.levels) > 0 {
+		l := &c.levels[len(c.levels)-1]
+		if l.at == len(l.segments) {
+			c.levels = c.levels[:len(c.levels)-1]
+			continue
+		}
+		g = l.segments[l.at]
+		switch {
+		case g.multi == nil:
+			l.at++
+			return g, true
+		case l.part == len(g.multi.children):
+			l.at, l.part = l.at+1, 0
+		default:
+			l.part++
+			c.levels = append(c.levels, level{segments: c.r.child(g.multi, l.part-1)})
+		}
+	}
+	return segment{}, false
 }
 
 // Size is the number of octets of the message.
@@ -29,11 +72,13 @@ func (r *Rendering) Size() int64 { return r.size }
 func (r *Rendering) Needs() Encoding { return r.needs }
 
 // Open gives the message as a stream. The caller closes it. Reading fails when a file is not as it was when it was looked at.
-func (r *Rendering) Open() io.ReadCloser { return &rendered{r: r} }
+func (r *Rendering) Open() io.ReadCloser { return r.reading() }
+
+func (r *Rendering) reading() *rendered { return &rendered{r: r, at: r.cursor()} }
 
 // WriteTo writes the message.
 func (r *Rendering) WriteTo(w io.Writer) (int64, error) {
-	s := &rendered{r: r}
+	s := r.reading()
 	n, err := s.WriteTo(w)
 	return n, errors.Join(err, s.Close())
 }
@@ -42,7 +87,7 @@ func (r *Rendering) WriteTo(w io.Writer) (int64, error) {
 type rendered struct {
 	r    *Rendering
 	src  io.ReadCloser
-	at   int // the segment
+	at   cursor
 	body *encodedBody
 	b    buffers
 	rest []byte // what Read has not given yet
@@ -58,16 +103,20 @@ func (s *rendered) next() ([]byte, error) {
 	}
 	for s.err == nil {
 		if s.body == nil {
-			if s.at == len(s.r.segments) {
+			segment, ok := s.at.next()
+			if !ok {
 				s.err = s.ended()
 				break
 			}
-			segment := s.r.segments[s.at]
-			s.at++
-			if segment.open == nil {
-				return []byte(segment.literal), nil
+			switch {
+			case segment.leaf != nil:
+				s.body, s.err = segment.leaf.body(s.r.form(segment.leaf), &s.b)
+			case segment.open != nil:
+				s.body, s.err = segment.open(s.src, &s.b)
+			default:
+				return segment.literal, nil
 			}
-			if s.body, s.err = segment.open(s.src, &s.b); s.err != nil {
+			if s.err != nil {
 				break
 			}
 		}
@@ -277,23 +326,41 @@ func (p *Packed) As(target Encoding) (*Rendering, error) {
 	if target == Binary && (!p.d.Wire || p.d.Seed != nil) {
 		target = EightBit
 	}
-	a := &assembly{wire: p.d.Wire, target: target, r: &Rendering{needs: p.root.class(target)}}
+	r := &Rendering{wire: p.d.Wire, target: target, needs: p.root.class(target)}
+	a := &assembly{r: r}
 	if p.d.Header != nil {
 		for _, f := range p.d.Header.Fields {
 			if !isASCII(f.Raw) {
-				a.r.needs = max(a.r.needs, EightBit)
+				r.needs = max(r.needs, EightBit)
 			}
 			a.literal(strings.TrimRight(strings.ReplaceAll(string(f.Raw), "\r\n", "\n"), "\n") + "\n")
 		}
 	}
 	a.literal("MIME-Version: 1.0\n")
-	if err := a.node(p.root); err != nil {
-		return nil, err
-	}
-	if root := p.root; root.children == nil && root.facts.open && root.encoding(target) != "base64" {
+	a.node(p.root)
+	if root := p.root; root.multi == nil && root.facts.open && root.encoding(target) != "base64" {
 		a.literal("\n")
 	}
-	return a.r, nil
+	r.segments = a.done()
+	return r, r.measure()
+}
+
+// measure adds up the segments.
+func (r *Rendering) measure() error {
+	for at := r.cursor(); ; {
+		g, ok := at.next()
+		if !ok {
+			return nil
+		}
+		n := int64(len(g.literal))
+		if g.leaf != nil {
+			var err error
+			if n, err = g.leaf.encodedSize(r.form(g.leaf)); err != nil {
+				return err
+			}
+		}
+		r.size += n
+	}
 }
 
 // WriteTo writes the message for the draft's own target.
@@ -305,87 +372,98 @@ func (p *Packed) WriteTo(w io.Writer) (int64, error) {
 	return r.WriteTo(w)
 }
 
-// assembly makes the segments of a rendering.
+// assembly makes segments of a rendering.
 type assembly struct {
-	wire   bool
-	target Encoding
-	r      *Rendering
+	r        *Rendering
+	segments []segment
+	text     []byte // the literal to come, in LF form
 }
 
 // literal adds text given in LF form.
-func (a *assembly) literal(s string) {
-	if a.wire {
-		s = strings.ReplaceAll(s, "\n", "\r\n")
+func (a *assembly) literal(s string) { a.text = append(a.text, s...) }
+
+// add adds a segment.
+func (a *assembly) add(g segment) {
+	if len(a.text) > 0 {
+		if a.r.wire {
+			a.text = bytes.ReplaceAll(a.text, []byte("\n"), []byte("\r\n"))
+		}
+		a.segments = append(a.segments, segment{literal: a.text})
+		a.text = nil
 	}
-	a.r.size += int64(len(s))
-	if n := len(a.r.segments); n > 0 && a.r.segments[n-1].open == nil {
-		a.r.segments[n-1].literal += s
+	if g.leaf != nil || g.multi != nil {
+		a.segments = append(a.segments, g)
+	}
+}
+
+// done gives the segments.
+func (a *assembly) done() []segment {
+	a.add(segment{})
+	return a.segments
+}
+
+// node adds a part: fields, blank line, body.
+func (a *assembly) node(n *node) {
+	a.text = append(n.appendFields(a.text, a.r.target), '\n')
+	if n.multi == nil {
+		a.add(segment{leaf: n})
 		return
 	}
-	a.r.segments = append(a.r.segments, segment{literal: s})
+	a.literal("--" + n.multi.boundary + "\n")
+	a.add(segment{multi: n.multi})
 }
 
-// node adds a part: fields, blank line, body. The depth is that of a draft, four at most.
-func (a *assembly) node(n *node) error {
-	a.literal(n.fields(a.target) + "\n")
-	if n.children == nil {
-		return a.leaf(n)
+// child makes the segments of a part of m, with the delimiter after it.
+func (r *Rendering) child(m *multipart, i int) []segment {
+	c := m.children[i]
+	a := &assembly{r: r, segments: make([]segment, 0, 3)}
+	a.node(c)
+	if c.multi == nil && c.encoding(r.target) != "base64" { // base64 ends with a line end that is not part of it
+		a.literal("\n")
 	}
-	for i, c := range n.children {
-		if i == 0 {
-			a.literal("--" + n.boundary + "\n")
-		}
-		if err := a.node(c); err != nil {
-			return err
-		}
-		end := "--" + n.boundary
-		if i == len(n.children)-1 {
-			end += "--"
-		}
-		if c.children == nil && c.encoding(a.target) != "base64" { // base64 ends with a line end that is not part of it
-			end = "\n" + end
-		}
-		a.literal(end + "\n")
+	a.literal("--" + m.boundary)
+	if i == len(m.children)-1 {
+		a.literal("--")
 	}
-	return nil
+	a.literal("\n")
+	return a.done()
 }
 
-func (a *assembly) leaf(n *node) error {
-	form := bodyForm{encoding: n.encoding(a.target), wire: a.wire}
-	body := func(_ io.Reader, b *buffers) (*encodedBody, error) {
-		c, err := n.src.reader()
-		if err != nil {
-			return nil, err
-		}
-		var r io.Reader = c
-		switch {
-		case n.raw(form.encoding), form.encoding == "quoted-printable": // which ends its lines itself
-		case a.wire || form.encoding == "base64": // the canonical form of text has CRLF, RFC 2049 §4
-			r = message.ToWire(c)
-		default:
-			r = message.ToLF(c)
-		}
-		return newEncodedBody(r, c, form, b), nil
-	}
-	size, err := a.bodySize(n, form.encoding, body)
-	a.r.size += size
-	a.r.segments = append(a.r.segments, segment{open: body})
-	return err
+// form is how a leaf is written.
+func (r *Rendering) form(n *node) bodyForm {
+	return bodyForm{encoding: n.encoding(r.target), wire: r.wire}
 }
 
-// bodySize is the size of a leaf in the message. Only quoted-printable has to be written to know it.
-func (a *assembly) bodySize(n *node, encoding string, body func(io.Reader, *buffers) (*encodedBody, error)) (int64, error) {
-	size, eol := n.src.size, int64(len(bodyForm{wire: a.wire}.eol()))
-	if !n.raw(encoding) {
-		if size -= n.facts.crlf; a.wire || encoding == "base64" {
+// body opens a leaf.
+func (n *node) body(form bodyForm, b *buffers) (*encodedBody, error) {
+	c, err := n.source().reader()
+	if err != nil {
+		return nil, err
+	}
+	var r io.Reader = c
+	switch {
+	case n.raw(form.encoding), form.encoding == "quoted-printable": // which ends its lines itself
+	case form.wire || form.encoding == "base64": // the canonical form of text has CRLF, RFC 2049 §4
+		r = message.ToWire(c)
+	default:
+		r = message.ToLF(c)
+	}
+	return newEncodedBody(r, c, form, b), nil
+}
+
+// encodedSize is the size of a leaf in the message. Only quoted-printable has to be written to know it.
+func (n *node) encodedSize(form bodyForm) (int64, error) {
+	size := n.size
+	if !n.raw(form.encoding) {
+		if size -= n.facts.crlf; form.wire || form.encoding == "base64" {
 			size += n.facts.lines
 		}
 	}
-	switch encoding {
+	switch form.encoding {
 	case "base64":
-		return base64Size(size, eol), nil
+		return base64Size(size, int64(len(form.eol()))), nil
 	case "quoted-printable":
-		b, err := body(nil, new(buffers))
+		b, err := n.body(form, new(buffers))
 		if err != nil {
 			return 0, err
 		}

@@ -20,6 +20,34 @@ type source struct {
 	digest []byte // SHA-256, nil when only the size is held
 }
 
+// source is the content of a leaf.
+func (n *node) source() source {
+	s := source{open: n.open, size: n.size}
+	if n.facts != nil {
+		s.digest = n.facts.digest
+	}
+	if n.text() {
+		s.name = "the " + strings.TrimPrefix(n.mediaType, "text/") + " text"
+		return s
+	}
+	f := n.given()
+	if s.name = f.name(); s.open == nil {
+		s.open = f.opener()
+	}
+	return s
+}
+
+// opener is what opens the file when it is looked at, and each time it is written.
+func (f *File) opener() Opener {
+	if f.Open != nil {
+		return f.Open
+	}
+	return func() (io.ReadCloser, error) {
+		r, _, err := openFile(f.Path)
+		return r, err
+	}
+}
+
 // reader opens the content. Reading fails when it is not what was looked at.
 func (s source) reader() (io.ReadCloser, error) {
 	r, err := s.open()
@@ -64,26 +92,28 @@ func (c *checkedReader) changed() error {
 // fileStart is how much of a file is looked at to find what it is.
 const fileStart = 4096
 
-// inspect finds the media type and the size of a file and gives its first octets.
-func (p *Packed) inspect(n *node, f File) (start []byte, err error) {
+// inspect finds the media type and the size of a file and gives its first octets, valid until the next call.
+func (p *Packed) inspect(n *node) (start []byte, err error) {
+	f := n.given()
 	var r io.ReadCloser
 	if f.Open != nil {
 		r, err = f.Open()
 	} else {
-		n.src.open = func() (io.ReadCloser, error) { return openFile(f.Path) }
-		r, err = p.openOnce(n, f.Path)
+		r, err = p.openOnce(n)
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	start = make([]byte, fileStart)
-	got, err := fill(r, start)
-	if start = start[:got]; err != nil && err != io.EOF {
+	if p.start == nil {
+		p.start = make([]byte, fileStart)
+	}
+	got, err := fill(r, p.start)
+	if start = p.start[:got]; err != nil && err != io.EOF {
 		return nil, err
 	}
 	if n.mediaType = f.MediaType; n.mediaType == "" {
-		n.mediaType = MediaTypeOf(f.Name, start)
+		n.mediaType = MediaTypeOf(f.name(), start)
 	}
 	whole := io.MultiReader(bytes.NewReader(start), r)
 	switch {
@@ -92,10 +122,10 @@ func (p *Packed) inspect(n *node, f File) (start []byte, err error) {
 		if err != nil {
 			return nil, err
 		}
-		n.facts, n.src.size, n.src.digest = &facts, facts.size, facts.digest
+		n.own().facts, n.size = &facts, facts.size
 		p.mix(facts.digest)
-	case n.src.size == 0:
-		n.src.size, err = io.Copy(io.Discard, whole)
+	case n.size == 0:
+		n.size, err = io.Copy(io.Discard, whole)
 		return start, err
 	}
 	return start, nil
@@ -122,26 +152,22 @@ func scanMessage(r io.Reader) (textFacts, error) {
 
 // openOnce opens a file for the first time. Its size is known then, unless it is one of those, as in /proc, that do not tell. What is no
 // regular file cannot be read again and is copied.
-func (p *Packed) openOnce(n *node, path string) (io.ReadCloser, error) {
-	f, err := openFile(path)
+func (p *Packed) openOnce(n *node) (io.ReadCloser, error) {
+	f, info, err := openFile(n.path)
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
 	if info.Mode().IsRegular() {
-		n.src.size = info.Size()
+		n.size = info.Size()
 		return f, nil
 	}
 	temp, size, err := p.copyOf(f)
 	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
-	n.src.size = size
-	n.src.open = func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(temp, 0, size)), nil }
-	return n.src.open()
+	n.size = size
+	n.own().open = func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(temp, 0, size)), nil }
+	return n.open()
 }
 
 // copyOf copies r to a temporary file that lives until Close.
@@ -156,18 +182,19 @@ func (p *Packed) copyOf(r io.Reader) (*os.File, int64, error) {
 }
 
 // openFile opens a file to be packed; a folder is refused here and not when it is read.
-func openFile(path string) (*os.File, error) {
+func openFile(path string) (*os.File, os.FileInfo, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if info, err := f.Stat(); err != nil || info.IsDir() {
-		if err == nil {
-			err = &os.PathError{Op: "read", Path: path, Err: errors.New("is a directory")}
-		}
-		return nil, errors.Join(err, f.Close())
+	info, err := f.Stat()
+	if err == nil && info.IsDir() {
+		err = &os.PathError{Op: "read", Path: path, Err: errors.New("is a directory")}
 	}
-	return f, nil
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, info, nil
 }
 
 // fill reads until buf is full. The error is that of r as it is, so that only io.EOF is an end.

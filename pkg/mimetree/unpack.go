@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"hash/maphash"
 	"io"
 	"io/fs"
 	"os"
@@ -88,27 +89,34 @@ func newUnpacker(ctx context.Context, r io.Reader, o *UnpackOptions) *unpacker {
 // Names remembers the file names of several messages, so that those of a later one are numbered on, without a look at each that is
 // there. The zero value is ready. It belongs to one goroutine.
 type Names struct {
-	next map[string]int // of each name that is used, folded: the number to try next for it
+	seed maphash.Seed
+	next map[uint64]int32 // of each name that is used, folded and hashed: the number to try next for it
 }
 
 // maxNames is how many names are remembered. Beyond that it starts anew, and the folder alone tells what is there.
 const maxNames = 20000
 
-// free numbers a name until it has not been used, and uses it.
+// free numbers a name until it has not been used, and uses it. Of two names with one hash the second is numbered, too.
 func (s *Names) free(name string) string {
-	if s.next == nil || len(s.next) > maxNames {
-		s.next = make(map[string]int)
+	switch {
+	case s.next == nil:
+		s.seed, s.next = maphash.MakeSeed(), make(map[uint64]int32)
+	case len(s.next) > maxNames:
+		clear(s.next)
 	}
-	key := foldName(name)
+	key := s.hash(name)
 	for n := s.next[key]; ; n++ {
-		candidate := numberedName(name, n)
-		if k := foldName(candidate); s.next[k] == 0 {
+		candidate := numberedName(name, int(n))
+		if k := s.hash(candidate); s.next[k] == 0 {
 			s.next[k] = 1
 			s.next[key] = n + 1
 			return candidate
 		}
 	}
 }
+
+// hash is the same for names that a file system may take for the same.
+func (s *Names) hash(name string) uint64 { return maphash.String(s.seed, foldName(name)) }
 
 // LinkError says that the folder to write into is a symbolic link, or became one.
 type LinkError struct {

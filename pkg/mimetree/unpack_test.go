@@ -180,7 +180,7 @@ func TestUnpackNames(t *testing.T) {
 	if got := files(t, dir); got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
-	if n := o.Names.next["a.txt"]; n != 8 {
+	if n := o.Names.next[o.Names.hash("a.txt")]; n != 8 {
 		t.Errorf("the next number is %d, want 8", n)
 	}
 }
