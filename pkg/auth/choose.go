@@ -12,8 +12,8 @@ var preference = []string{
 	OAuthBearer, XOAuth2, ScramSHA256Plus, ScramSHA256, ScramSHA1Plus, ScramSHA1, CramMD5, Plain, Login,
 }
 
-// overTLS is preference where TLS has proved who the server is. Then SCRAM that is not bound to the channel adds two round
-// trips and little else: the server that would see the password is the one that keeps it, in one form or another.
+// overTLS is preference where TLS has proved who the server is. Then SCRAM that is not bound to the channel adds two
+// round trips and little else: the server that would see the password is the one that keeps it, in one form or another.
 var overTLS = []string{
 	OAuthBearer, XOAuth2, ScramSHA256Plus, Plain, ScramSHA256, ScramSHA1Plus, ScramSHA1, CramMD5, Login,
 }

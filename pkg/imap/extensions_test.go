@@ -153,7 +153,8 @@ func TestBinarySizes(t *testing.T) {
 	}
 }
 
-// TestLazyPreview follows RFC 8970 §4: what the server does not have at hand is NIL, a message without text has an empty one.
+// TestLazyPreview follows RFC 8970 §4: what the server does not have at hand is NIL, a message without text has an
+// empty one.
 func TestLazyPreview(t *testing.T) {
 	c := selected(t, "IMAP4rev1 PREVIEW", `
 		C: $a UID FETCH 1:3 (UID PREVIEW (LAZY))

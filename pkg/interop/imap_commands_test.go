@@ -19,8 +19,8 @@ const everyExtension = "LITERAL+,LITERAL-,SASL-IR,ID,ENABLE,IMAP4REV2,NAMESPACE,
 	"THREAD=ORDEREDSUBJECT,THREAD=REFERENCES,UTF8=ACCEPT,OBJECTID,PREVIEW,QUOTA,QUOTA=RES-STORAGE,QUOTA=RES-MESSAGE,WITHIN," +
 	"COMPRESS=DEFLATE,APPENDLIMIT"
 
-// TestIMAPCommandsAnywhere runs the same script of commands against Dovecot and against `mail serve` with every extension, with
-// none, and with the quirks of each provider: what it prints must be the same.
+// TestIMAPCommandsAnywhere runs the same script of commands against Dovecot and against `mail serve` with every
+// extension, with none, and with the quirks of each provider: what it prints must be the same.
 func TestIMAPCommandsAnywhere(t *testing.T) {
 	servers := map[string]func(t *testing.T) []string{
 		"dovecot":         dovecotVariables,

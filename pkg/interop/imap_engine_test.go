@@ -140,7 +140,8 @@ func set(t *testing.T, text string) imap.UIDSet {
 	return s
 }
 
-// TestIMAP_Resync changes a mailbox behind the back of a client: what it is told is the same whatever the server offers.
+// TestIMAP_Resync changes a mailbox behind the back of a client: what it is told is the same whatever the server
+// offers.
 func TestIMAP_Resync(t *testing.T) {
 	imapPeers(t, func(t *testing.T, open func(imap.Options) *imap.Client) {
 		other := open(imap.Options{})

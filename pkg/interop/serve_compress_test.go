@@ -15,7 +15,8 @@ import (
 	"github.com/mail-toolkit/mail/pkg/wire"
 )
 
-// TestIMAPCompress takes messages of many sizes up and down through COMPRESS=DEFLATE, with Dovecot and with our own server.
+// TestIMAPCompress takes messages of many sizes up and down through COMPRESS=DEFLATE, with Dovecot and with our own
+// server.
 func TestIMAPCompress(t *testing.T) {
 	run := func(name string, start func(t *testing.T) (addr string, u User, pool *wire.Config)) {
 		t.Run(name, func(t *testing.T) {
@@ -130,9 +131,9 @@ Sync All
 SyncState *
 `
 
-// TestServeMbsyncCompressed has mbsync pull and push with COMPRESS=DEFLATE. It flushes partially, and then waits for the
-// answer with up to seven bits of the flush unsent. Messages of many lengths try all of their numbers, with a wait after
-// each message, before each literal, and with none.
+// TestServeMbsyncCompressed has mbsync pull and push with COMPRESS=DEFLATE. It flushes partially, and then waits for
+// the answer with up to seven bits of the flush unsent. Messages of many lengths try all of their numbers, with a wait
+// after each message, before each literal, and with none.
 func TestServeMbsyncCompressed(t *testing.T) {
 	for _, c := range []struct {
 		depth   int

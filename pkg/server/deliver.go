@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// Deliver puts a message, in wire form and without trace fields, into the INBOX that mail for rcpt goes to. It is durable
-// on return as far as the store is.
+// Deliver puts a message, in wire form and without trace fields, into the INBOX that mail for rcpt goes to. It is
+// durable on return as far as the store is.
 func (srv *Server) Deliver(ctx context.Context, rcpt string, body io.Reader) error {
 	u, err := srv.recipient(rcpt)
 	if err != nil {

@@ -42,8 +42,8 @@ func (m brokenMailbox) Append(ctx context.Context, messages []NewMessage) ([]Mes
 	return m.Mailbox.Append(ctx, messages)
 }
 
-// TestDeliverAllOrNone holds that a message for two users is in both mailboxes or in none, wherever it fails, so that the
-// next try brings it once.
+// TestDeliverAllOrNone holds that a message for two users is in both mailboxes or in none, wherever it fails, so that
+// the next try brings it once.
 func TestDeliverAllOrNone(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// beside runs scripts of two sessions, a and b, that have INBOX with three messages open. Each step is a script with the
-// name of its session before it. setup goes to both before they select.
+// beside runs scripts of two sessions, a and b, that have INBOX with three messages open. Each step is a script with
+// the name of its session before it. setup goes to both before they select.
 func beside(t *testing.T, setup string, steps ...string) {
 	t.Helper()
 	srv := imapServer(t, Options{}, plainMessage, plainMessage, plainMessage)
@@ -163,7 +163,8 @@ func TestIMAPUnsolicitedUID(t *testing.T) {
 	beside(t, "", "b C: 1 STORE 3 +FLAGS.SILENT (\\Seen)\nS: 1 OK *", "a C: 1 NOOP\nS. * 3 FETCH (UID 3 FLAGS (\\Seen))\nS: 1 OK *")
 }
 
-// TestIMAPHighestModSeq: what SELECT calls the highest mod-sequence is that of what it has told, whatever comes meanwhile.
+// TestIMAPHighestModSeq: what SELECT calls the highest mod-sequence is that of what it has told, whatever comes
+// meanwhile.
 func TestIMAPHighestModSeq(t *testing.T) {
 	srv := imapServer(t, Options{}, plainMessage)
 	late := &lateMailbox{Mailbox: imapBox(t, srv, "INBOX"), before: func() { imapFill(t, srv, "INBOX", plainMessage) }}

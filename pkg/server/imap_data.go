@@ -21,14 +21,15 @@ var (
 	errUnknownEncoding = errors.New("unknown transfer encoding")
 )
 
-// dataLimits bound the structure of a message as clients see it. The depth leaves room for the parentheses around a structure within the
-// hundred that a careful client accepts, the number of parts for its cap on values.
+// dataLimits bound the structure of a message as clients see it. The depth leaves room for the parentheses around a
+// structure within the hundred that a careful client accepts, the number of parts for its cap on values.
 var dataLimits = mimetree.Limits{Depth: 80, Parts: 5000, AllHeaders: 8 << 20}
 
 // wholeBody reads a body from its start.
 func wholeBody(b Body) *io.SectionReader { return io.NewSectionReader(b, 0, b.Size()) }
 
-// walkBody visits the parts of a message. A message whose header is beyond all limits is one part without header fields.
+// walkBody visits the parts of a message. A message whose header is beyond all limits is one part without header
+// fields.
 func walkBody(b Body, r io.Reader, leave func(*mimetree.Part) error, visit mimetree.Visitor) error {
 	over := func(p *mimetree.Part) error {
 		if err := cutLineEnd(b, p); err != nil || leave == nil {
@@ -57,8 +58,8 @@ func walkBody(b Body, r io.Reader, leave func(*mimetree.Part) error, visit mimet
 	return nil
 }
 
-// cutLineEnd takes from a part the line end that belongs to the delimiter behind it (RFC 2046 §5.1.1) and was read as that of the delimiter
-// before, which ended what is inside the part.
+// cutLineEnd takes from a part the line end that belongs to the delimiter behind it (RFC 2046 §5.1.1) and was read as
+// that of the delimiter before, which ended what is inside the part.
 func cutLineEnd(b Body, p *mimetree.Part) error {
 	if !p.Container || p.Root() || p.Size < 2 || p.BodyOffset+p.Size == b.Size() {
 		return nil
@@ -103,7 +104,8 @@ func topHeader(b Body) (h *message.Header, bodyAt int64, err error) {
 	return h, bodyAt, err
 }
 
-// quickHeader gives the header fields of a message, where the place of the body does not matter. A header beyond all limits is empty.
+// quickHeader gives the header fields of a message, where the place of the body does not matter. A header beyond all
+// limits is empty.
 func quickHeader(b Body) (*message.Header, error) {
 	h, err := message.ReadHeader(bufio.NewReader(wholeBody(b)))
 	var tooLarge *message.Error
@@ -156,8 +158,9 @@ func findPart(b Body, part []int, inside bool) (*mimetree.Part, error) {
 	return found, err
 }
 
-// imapSection gives the octets of a section of BODY[...] (RFC 9051 §6.4.5) exactly as they are stored, and their number. It reads b while r
-// is read. A part that the message has not is errNoPart: the answer is NIL then. Offset and Length are honoured.
+// imapSection gives the octets of a section of BODY[...] (RFC 9051 §6.4.5) exactly as they are stored, and their
+// number. It reads b while r is read. A part that the message has not is errNoPart: the answer is NIL then. Offset and
+// Length are honoured.
 func imapSection(b Body, sec imapwire.Section) (r io.Reader, size int64, err error) {
 	from, size, err := int64(0), b.Size(), error(nil)
 	var fields []byte
@@ -253,8 +256,9 @@ func headerFields(b Body, sec imapwire.Section) ([]byte, error) {
 	return append(out, "\r\n"...), nil
 }
 
-// imapBinary gives a part with its transfer encoding undone (BINARY[...], RFC 3516), and the number of its octets. No part numbers mean the
-// whole message. What is no leaf is given as it stands. Errors are errNoPart and errUnknownEncoding. It reads b while r is read.
+// imapBinary gives a part with its transfer encoding undone (BINARY[...], RFC 3516), and the number of its octets. No
+// part numbers mean the whole message. What is no leaf is given as it stands. Errors are errNoPart and
+// errUnknownEncoding. It reads b while r is read.
 func imapBinary(b Body, part []int) (r io.Reader, size int64, err error) {
 	if len(part) == 0 {
 		return wholeBody(b), b.Size(), nil
@@ -283,7 +287,8 @@ func imapBinary(b Body, part []int) (r io.Reader, size int64, err error) {
 // lineBlock is how many octets lineCounter takes together.
 const lineBlock = 4096
 
-// lineCounter counts the line ends of a message while it is read from its start, so that the lines of every part are known after one pass.
+// lineCounter counts the line ends of a message while it is read from its start, so that the lines of every part are
+// known after one pass.
 type lineCounter struct {
 	b      Body
 	r      io.Reader

@@ -33,8 +33,8 @@ func headerMailboxes(h *message.Header, name string) []mailboxEntry {
 	return p.list
 }
 
-// mailboxParser reads an address field (RFC 5322 §3.4) and gives up on nothing: what does not fit the grammar becomes part of the address or the name
-// it stands in. Every octet is looked at once.
+// mailboxParser reads an address field (RFC 5322 §3.4) and gives up on nothing: what does not fit the grammar becomes
+// part of the address or the name it stands in. Every octet is looked at once.
 type mailboxParser struct {
 	list  []mailboxEntry
 	s     string

@@ -4,15 +4,15 @@ import (
 	"github.com/mail-toolkit/mail/pkg/message"
 )
 
-// What stands for the half of an address that is missing: NIL would make it the begin or the end of a group (RFC 9051 §7.5.2). The words are those
-// of Dovecot.
+// What stands for the half of an address that is missing: NIL would make it the begin or the end of a group (RFC 9051
+// §7.5.2). The words are those of Dovecot.
 const (
 	missingMailbox = "MISSING_MAILBOX"
 	missingDomain  = "MISSING_DOMAIN"
 )
 
-// imapEnvelope writes the header of a message as the value of ENVELOPE (RFC 9051 §7.5.2). Texts are as they stand in the header, unfolded; what is
-// broken in an address field costs no more than the address it is in.
+// imapEnvelope writes the header of a message as the value of ENVELOPE (RFC 9051 §7.5.2). Texts are as they stand in
+// the header, unfolded; what is broken in an address field costs no more than the address it is in.
 func imapEnvelope(b Body) ([]byte, error) {
 	h, err := quickHeader(b)
 	if err != nil {

@@ -14,8 +14,8 @@ const (
 	maxPreviewSource = 64 << 10 // octets of a text that are looked at
 )
 
-// imapPreview gives the first words of a message (RFC 8970): at most 200 characters of its first text part that has any, in UTF-8, on one line, HTML
-// without its tags. It is empty when there is no such text or b cannot be read.
+// imapPreview gives the first words of a message (RFC 8970): at most 200 characters of its first text part that has
+// any, in UTF-8, on one line, HTML without its tags. It is empty when there is no such text or b cannot be read.
 func imapPreview(b Body) string {
 	var out string
 	err := walkBody(b, wholeBody(b), nil, func(p *mimetree.Part, body *mimetree.Body) error {
@@ -70,7 +70,8 @@ func firstWords(text string) string {
 // hidden are the elements whose content is no text.
 var hidden = []string{"head", "style", "script", "title"}
 
-// withoutTags removes the tags of an HTML text, its comments and what it does not show, and puts characters in the place of entities.
+// withoutTags removes the tags of an HTML text, its comments and what it does not show, and puts characters in the
+// place of entities.
 func withoutTags(text string) string {
 	var b strings.Builder
 	for text != "" {

@@ -38,8 +38,9 @@ func readStructure(b Body) (*structure, *lineCounter, error) {
 	return root, lines, err
 }
 
-// imapBodyStructure writes the structure of a message as the value of BODYSTRUCTURE or, when it is not extended, of BODY (RFC 9051 §7.5.2).
-// It reads the message once. Parameters of RFC 2231 come put together; one that is not ASCII is "name*" with its value percent-encoded UTF-8.
+// imapBodyStructure writes the structure of a message as the value of BODYSTRUCTURE or, when it is not extended, of
+// BODY (RFC 9051 §7.5.2). It reads the message once. Parameters of RFC 2231 come put together; one that is not ASCII is
+// "name*" with its value percent-encoded UTF-8.
 func imapBodyStructure(b Body, extended bool) ([]byte, error) {
 	root, lines, err := readStructure(b)
 	if err != nil {
@@ -131,8 +132,8 @@ func (w *structureWriter) single(s *structure) error {
 	return nil
 }
 
-// mediaType writes type, subtype and parameters. A multipart that cannot be taken apart is a run of octets: the grammar has no multipart without
-// parts.
+// mediaType writes type, subtype and parameters. A multipart that cannot be taken apart is a run of octets: the grammar
+// has no multipart without parts.
 func (w *structureWriter) mediaType(s *structure) {
 	major, minor, _ := strings.Cut(s.MediaType, "/")
 	if s.Multipart() {
@@ -149,8 +150,8 @@ func (w *structureWriter) mediaType(s *structure) {
 	w.params(s.Params)
 }
 
-// message writes the envelope and the structure of an embedded message. One that was not taken apart, because it is encoded or too deep, has an
-// empty one.
+// message writes the envelope and the structure of an embedded message. One that was not taken apart, because it is
+// encoded or too deep, has an empty one.
 func (w *structureWriter) message(s *structure) error {
 	w.raw(" ")
 	if len(s.inside) == 0 {

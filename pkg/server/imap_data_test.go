@@ -286,7 +286,8 @@ func TestPreview(t *testing.T) {
 	}
 }
 
-// TestS4_StructureDepth: hostile nesting costs neither stack nor time, and the answer stays within the parentheses a client accepts.
+// TestS4_StructureDepth: hostile nesting costs neither stack nor time, and the answer stays within the parentheses a
+// client accepts.
 func TestS4_StructureDepth(t *testing.T) {
 	nested := strings.Repeat("Content-Type: message/rfc822\r\n\r\n", 5000) + "end"
 	got, err := imapBodyStructure(bodyOf(nested), true)
@@ -365,7 +366,8 @@ func TestS2_DataLinear(t *testing.T) {
 	}
 }
 
-// FuzzData: whatever the message, every function ends, the answers can be read back, and header and text are the message.
+// FuzzData: whatever the message, every function ends, the answers can be read back, and header and text are the
+// message.
 func FuzzData(f *testing.F) {
 	for _, seed := range []string{rfcParts, rfcEnvelope, "", "\r\n", "To: a:b;<\"(\r\n\r\n", "Content-Type: multipart/mixed; boundary=\"\"\r\n\r\n--\r\n"} {
 		f.Add([]byte(seed))

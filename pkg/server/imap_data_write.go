@@ -8,8 +8,8 @@ import (
 const (
 	// maxQuotedText is the longest string sent between quotes.
 	maxQuotedText = 1000
-	// maxDataLine is how long a line of a response may grow before a string in it is sent as a literal, which starts another line: clients
-	// have a limit on lines, and a hostile message must not make its mailbox unreadable.
+	// maxDataLine is how long a line of a response may grow before a string in it is sent as a literal, which starts
+	// another line: clients have a limit on lines, and a hostile message must not make its mailbox unreadable.
 	maxDataLine = 64 << 10
 )
 

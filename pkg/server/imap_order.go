@@ -8,14 +8,15 @@ import (
 	"github.com/mail-toolkit/mail/pkg/message"
 )
 
-// Sorter puts messages into the order that SORT gives (RFC 5256 §3, RFC 5957), away from any mailbox: for a client whose server has no SORT. It keeps
-// what the criteria compare and no header.
+// Sorter puts messages into the order that SORT gives (RFC 5256 §3, RFC 5957), away from any mailbox: for a client
+// whose server has no SORT. It keeps what the criteria compare and no header.
 type Sorter struct {
 	keys  []sortKey
 	facts []sortFacts
 }
 
-// NewSorter takes the criteria as they stand in the parentheses of SORT: "REVERSE DATE SUBJECT". Others than those of SORT and SORT=DISPLAY are an error.
+// NewSorter takes the criteria as they stand in the parentheses of SORT: "REVERSE DATE SUBJECT". Others than those of
+// SORT and SORT=DISPLAY are an error.
 func NewSorter(criteria string) (*Sorter, error) {
 	keys, err := imapParseSort(imapwire.NewTextDecoder([]byte("(" + criteria + ")")))
 	return &Sorter{keys: keys}, err
@@ -48,13 +49,14 @@ type threaded struct {
 	in  threadInput
 }
 
-// Add takes a message: its UID and date, and its header, of which Date, Subject, Message-ID, References and In-Reply-To count.
+// Add takes a message: its UID and date, and its header, of which Date, Subject, Message-ID, References and In-Reply-To
+// count.
 func (t *Threader) Add(m MessageInfo, h *message.Header) {
 	t.messages = append(t.messages, threaded{m.UID, newThreadInput(0, h, m.Date)})
 }
 
-// Walk calls visit for every message, thread by thread, parents first, with the depth below the thread's first message; uid is 0 for a message that
-// is not there. by is ORDEREDSUBJECT or REFERENCES.
+// Walk calls visit for every message, thread by thread, parents first, with the depth below the thread's first message;
+// uid is 0 for a message that is not there. by is ORDEREDSUBJECT or REFERENCES.
 func (t *Threader) Walk(by string, visit func(uid uint32, depth int) error) error {
 	roots := byReferences
 	switch by {

@@ -28,7 +28,8 @@ type searchContext struct {
 	Labels    func(id string) []string    // the mailboxes that a message is in, where they are labels; nil for none
 }
 
-// searchError is a search that is refused. The decoder is sound, and what is left of the command is still to be skipped.
+// searchError is a search that is refused. The decoder is sound, and what is left of the command is still to be
+// skipped.
 type searchError struct {
 	Code string // "BADCHARSET" for a NO with this code, "" for a BAD
 	Msg  string
@@ -37,7 +38,8 @@ type searchError struct {
 // Error implements error.
 func (e *searchError) Error() string { return e.Msg }
 
-// imapQuery is a search, ready to be matched. The zero value matches every message. It may be used by one goroutine at a time.
+// imapQuery is a search, ready to be matched. The zero value matches every message. It may be used by one goroutine at
+// a time.
 type imapQuery struct {
 	root   searchNode
 	modSeq bool
@@ -45,7 +47,8 @@ type imapQuery struct {
 	o      searchContext
 }
 
-// UsesModSeq tells if the search had the key MODSEQ, so that the answer is to tell the highest mod-sequence found (RFC 7162 §3.1.5).
+// UsesModSeq tells if the search had the key MODSEQ, so that the answer is to tell the highest mod-sequence found (RFC
+// 7162 §3.1.5).
 func (q imapQuery) UsesModSeq() bool { return q.modSeq }
 
 // NeedsBody tells if Match opens messages; how many of them depends on the other keys.
@@ -115,9 +118,10 @@ type textNeed struct {
 	header bool   // in the header too
 }
 
-// imapParseSearch reads search keys up to the end of the command, with CHARSET before them (RFC 9051 §6.4.4 and RFC 3501 §6.4.4; CONDSTORE, WITHIN,
-// OBJECTID, SEARCHRES). The decoder stands at the first octet behind the space: RETURN was read before. It fails with a *searchError, after which
-// [imapwire.Decoder.SkipRest] goes to the end of the command, or with the decoder's own error.
+// imapParseSearch reads search keys up to the end of the command, with CHARSET before them (RFC 9051 §6.4.4 and RFC
+// 3501 §6.4.4; CONDSTORE, WITHIN, OBJECTID, SEARCHRES). The decoder stands at the first octet behind the space: RETURN
+// was read before. It fails with a *searchError, after which [imapwire.Decoder.SkipRest] goes to the end of the
+// command, or with the decoder's own error.
 func imapParseSearch(d *imapwire.Decoder, o searchContext) (imapQuery, error) {
 	if o.Now.IsZero() {
 		o.Now = time.Now()

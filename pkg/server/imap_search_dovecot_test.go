@@ -65,8 +65,9 @@ var odd = map[string]string{
 	"example10.eml":                           "a date with comments and folds is not understood",
 }
 
-// comparable tells if a message has what Dovecot and RFC 5256 agree about: a date that fits in 32 bits, addresses with a domain (Dovecot sorts and
-// finds the words that it puts in the place of a missing one), names and subjects in ASCII (Dovecot takes accents from their letters).
+// comparable tells if a message has what Dovecot and RFC 5256 agree about: a date that fits in 32 bits, addresses with
+// a domain (Dovecot sorts and finds the words that it puts in the place of a missing one), names and subjects in ASCII
+// (Dovecot takes accents from their letters).
 func comparable(m corpusMessage) bool {
 	if !isMail(m.name) || bytes.Contains(m.wire, []byte{0}) || bytes.Contains(m.wire, []byte("\r\r\n")) || bytes.HasSuffix(m.wire, []byte("\r")) {
 		return false

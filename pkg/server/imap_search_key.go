@@ -98,8 +98,8 @@ func comparison(word string) compare {
 	return since
 }
 
-// modSequence reads a mod-sequence, before which the name and the type of a metadata entry may stand (RFC 7162 §3.1.5). They change nothing: there is
-// one mod-sequence for all.
+// modSequence reads a mod-sequence, before which the name and the type of a metadata entry may stand (RFC 7162 §3.1.5).
+// They change nothing: there is one mod-sequence for all.
 func (p *searchParser) modSequence() searchNode {
 	p.modSeq = true
 	if p.d.SP(); p.d.Is('"') {

@@ -146,7 +146,8 @@ func manyTexts(n int) string {
 	return strings.Join(keys, " ")
 }
 
-// TestSearchRefusedSkips: after a refusal the decoder goes on with the next command, literals of the refused one included.
+// TestSearchRefusedSkips: after a refusal the decoder goes on with the next command, literals of the refused one
+// included.
 func TestSearchRefusedSkips(t *testing.T) {
 	d := imapwire.NewDecoder(lineSource{strings.NewReader("FLOWERED FROM {5}\r\n a b  BODY {3}\r\nx\r\n\r\nnext\r\n")}, nil)
 	if err := d.Next(); err != nil {

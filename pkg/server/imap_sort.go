@@ -20,8 +20,8 @@ type sortKey struct {
 // maxSortKeys bounds the criteria of one SORT.
 const maxSortKeys = 50
 
-// imapParseSort reads the criteria of SORT in their parentheses (RFC 5256 §3, RFC 5957). It fails with a *searchError or with the decoder's error, as
-// imapParseSearch does.
+// imapParseSort reads the criteria of SORT in their parentheses (RFC 5256 §3, RFC 5957). It fails with a *searchError
+// or with the decoder's error, as imapParseSearch does.
 func imapParseSort(d *imapwire.Decoder) ([]sortKey, error) {
 	var keys []sortKey
 	var bad *searchError
@@ -55,9 +55,10 @@ func imapParseSort(d *imapwire.Decoder) ([]sortKey, error) {
 	return keys, nil
 }
 
-// imapSort gives the order of list by the criteria: indices into it. list is in the order of sequence numbers, which decides between equals. open
-// gives the body of a message and is called for each of them when a criterion needs the header; a message that is gone (ErrNoMessage) has an
-// empty one. Other errors of open and those of reading end the sort.
+// imapSort gives the order of list by the criteria: indices into it. list is in the order of sequence numbers, which
+// decides between equals. open gives the body of a message and is called for each of them when a criterion needs the
+// header; a message that is gone (ErrNoMessage) has an empty one. Other errors of open and those of reading end the
+// sort.
 func imapSort(keys []sortKey, list []MessageInfo, open func(uid uint32) (Body, error)) ([]int, error) {
 	facts := make([]sortFacts, len(list))
 	needHeader := slices.ContainsFunc(keys, func(k sortKey) bool { return k.word != "ARRIVAL" && k.word != "SIZE" })
@@ -117,7 +118,8 @@ func (f *sortFacts) read(h *message.Header, keys []sortKey) {
 	}
 }
 
-// collated is a text as it is compared: in capitals, as the collations of RFC 4790 §9.2 and RFC 5051 have it, so that "_" comes behind the letters.
+// collated is a text as it is compared: in capitals, as the collations of RFC 4790 §9.2 and RFC 5051 have it, so that
+// "_" comes behind the letters.
 func collated(s string) string { return strings.ToUpper(foldText(s)) }
 
 func compareFacts(keys []sortKey, a, b *sortFacts) int {
@@ -172,7 +174,8 @@ func firstMailbox(h *message.Header, name string) mailboxEntry {
 	return p.list[0]
 }
 
-// displayName is what DISPLAYFROM and DISPLAYTO compare (RFC 5957 §3): the name, the name of a group, or else the address.
+// displayName is what DISPLAYFROM and DISPLAYTO compare (RFC 5957 §3): the name, the name of a group, or else the
+// address.
 func displayName(m mailboxEntry) string {
 	switch {
 	case m.kind == groupStart:
@@ -185,8 +188,8 @@ func displayName(m mailboxEntry) string {
 	return m.mailbox + "@" + m.host
 }
 
-// baseSubject extracts the base subject (RFC 5256 §2.1), in one case of letters, and tells if the subject is that of a reply or a forwarded message.
-// It takes linear time.
+// baseSubject extracts the base subject (RFC 5256 §2.1), in one case of letters, and tells if the subject is that of a
+// reply or a forwarded message. It takes linear time.
 func baseSubject(subject string) (base string, reply bool) {
 	s := foldText(strings.TrimSpace(oneBlank(strings.Map(controlToBlank, message.DecodeWords(subject)))))
 	for {
@@ -216,7 +219,8 @@ func controlToBlank(r rune) rune {
 	return r
 }
 
-// cutLeaders does steps 3 to 5: it removes what stands before the base: "re:", "fw:", "fwd:" and words in square brackets.
+// cutLeaders does steps 3 to 5: it removes what stands before the base: "re:", "fw:", "fwd:" and words in square
+// brackets.
 func cutLeaders(s string) (rest string, reply bool) {
 	for {
 		s = strings.TrimLeft(s, " ")

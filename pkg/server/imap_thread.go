@@ -40,9 +40,9 @@ type threadInput struct {
 	refs []string
 }
 
-// imapThread gives the threads of list (RFC 5256 §3, BASE.6.4.THREAD) as they stand behind "* THREAD ", "" when list is empty. list is in the order of
-// sequence numbers; number gives what is written for the message with that index. open is used as in imapSort. An algorithm that is not known is a
-// *searchError.
+// imapThread gives the threads of list (RFC 5256 §3, BASE.6.4.THREAD) as they stand behind "* THREAD ", "" when list is
+// empty. list is in the order of sequence numbers; number gives what is written for the message with that index. open
+// is used as in imapSort. An algorithm that is not known is a *searchError.
 func imapThread(algorithm string, list []MessageInfo, open func(uid uint32) (Body, error), number func(i int) uint32) ([]byte, error) {
 	algorithm = strings.ToUpper(algorithm)
 	if !slices.Contains(imapThreadAlgorithms, algorithm) {
@@ -88,8 +88,8 @@ func firstValue(h *message.Header, name string) string {
 	return v
 }
 
-// messageIDs finds the message identifiers in a field, without brackets, and with quoting that means nothing removed (RFC 5256 §2.2,
-// "normalized Message ID"). What is not in brackets is skipped.
+// messageIDs finds the message identifiers in a field, without brackets, and with quoting that means nothing removed
+// (RFC 5256 §2.2, "normalized Message ID"). What is not in brackets is skipped.
 func messageIDs(s string) []string {
 	var ids []string
 	for {
@@ -187,7 +187,8 @@ func byReferences(input []threadInput) []*threadNode {
 	return roots
 }
 
-// forest keeps nodes free of loops: a node gets a parent once, and top finds the root it hangs under in nearly constant time.
+// forest keeps nodes free of loops: a node gets a parent once, and top finds the root it hangs under in nearly constant
+// time.
 type forest map[*threadNode]*threadNode
 
 // top gives the root of the tree n is in, and shortens the way for the next time.
@@ -213,8 +214,9 @@ func (f forest) link(parent, child *threadNode) {
 	f[child] = f.top(parent)
 }
 
-// linkReferences is step 1: it gives every node, messages in their order first and then those that are missing. The last reference of a message is its
-// parent whatever others say of it, so those links are made before the links among references.
+// linkReferences is step 1: it gives every node, messages in their order first and then those that are missing. The
+// last reference of a message is its parent whatever others say of it, so those links are made before the links among
+// references.
 func linkReferences(input []threadInput) []*threadNode {
 	nodes := make([]*threadNode, 0, len(input))
 	byID := make(map[string]*threadNode)
@@ -247,8 +249,8 @@ func linkReferences(input []threadInput) []*threadNode {
 	return nodes
 }
 
-// prune is steps 2 and 3: it hangs every message under the nearest message above it. Those without one share their missing root; a missing root of one
-// message gives way to it.
+// prune is steps 2 and 3: it hangs every message under the nearest message above it. Those without one share their
+// missing root; a missing root of one message gives way to it.
 func prune(nodes []*threadNode) (roots []*threadNode) {
 	tops := make(map[*threadNode][]*threadNode) // messages below a missing root
 	var order []*threadNode
@@ -311,7 +313,8 @@ func sortChildren(roots []*threadNode) {
 	}
 }
 
-// subjectOfThread gives the base subject of a root and whether it is a reply: those of the first child when it is missing itself.
+// subjectOfThread gives the base subject of a root and whether it is a reply: those of the first child when it is
+// missing itself.
 func (n *threadNode) subjectOfThread() (subject string, reply bool) {
 	if n.missing() {
 		n = n.children[0]

@@ -123,8 +123,8 @@ func TestIMAPWithout(t *testing.T) {
 	}
 }
 
-// TestIMAPWithoutParts: what is a part of IMAP4rev2 (RFC 9051 §1, appendix E) cannot be gone while that is announced, and
-// what stands on another extension goes with it.
+// TestIMAPWithoutParts: what is a part of IMAP4rev2 (RFC 9051 §1, appendix E) cannot be gone while that is announced,
+// and what stands on another extension goes with it.
 func TestIMAPWithoutParts(t *testing.T) {
 	tests := []struct{ off, gone string }{
 		{"NAMESPACE", "IMAP4rev2"}, {"UNSELECT", "IMAP4rev2"}, {"UIDPLUS", "IMAP4rev2"}, {"ESEARCH", "IMAP4rev2 SEARCHRES"}, {"SEARCHRES", "IMAP4rev2"},

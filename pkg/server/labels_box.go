@@ -58,7 +58,8 @@ func (b *labelBox) SetFlags(uids []uint32, change func(MessageInfo) (flags []str
 	return changed, err
 }
 
-// setFlags is SetFlags under the lock, before settle. The mailbox of all mail comes first, as what is there counts after a crash.
+// setFlags is SetFlags under the lock, before settle. The mailbox of all mail comes first, as what is there counts
+// after a crash.
 func (b *labelBox) setFlags(uids []uint32, change func(MessageInfo) (flags []string, ok bool)) ([]MessageInfo, error) {
 	a := b.acct
 	want, before := map[string][]string{}, map[string][]string{}

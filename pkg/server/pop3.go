@@ -12,8 +12,8 @@ import (
 	"github.com/mail-toolkit/mail/pkg/auth"
 )
 
-// Caps of a POP3 session. A command line has at most 255 octets with its CRLF (RFC 2449 §4); AUTH alone may be longer, as
-// clients send tokens with it, and so may an answer to a challenge.
+// Caps of a POP3 session. A command line has at most 255 octets with its CRLF (RFC 2449 §4); AUTH alone may be longer,
+// as clients send tokens with it, and so may an answer to a challenge.
 const (
 	popMaxCommand  = 255
 	popMaxResponse = 12288

@@ -49,8 +49,8 @@ func (e *ScriptError) Error() string { return "line " + strconv.Itoa(e.Line) + "
 // PATTERN restricts the rule to some arguments; * stands for any run of octets. It is compared with the address of MAIL
 // and RCPT, with the reverse-path at EOM (LMTP: the recipient), with the client's address and port at CONNECT, with the
 // command at LITERAL, with the mechanism of AUTH in SMTP and POP3 and of AUTHENTICATE in IMAP (with " *" behind it for
-// an initial response), and otherwise with the rest of the command line; what would show a secret is empty. A pattern with a blank, one that ends with a colon and one that looks like WHEN is
-// written as a Go string: "a b".
+// an initial response), and otherwise with the rest of the command line; what would show a secret is empty. A pattern
+// with a blank, one that ends with a colon and one that looks like WHEN is written as a Go string: "a b".
 //
 // WHEN counts the events that fit, over all sessions. Without it, all of them are struck.
 //

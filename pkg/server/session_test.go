@@ -113,7 +113,8 @@ func TestLogins(t *testing.T) {
 	}
 }
 
-// TestLoginWithoutBinding holds that a client that could bind the channel may log in without where that is not on offer.
+// TestLoginWithoutBinding holds that a client that could bind the channel may log in without where that is not on
+// offer.
 func TestLoginWithoutBinding(t *testing.T) {
 	srv := startAll(t, func(o *Options) { o.Without = []string{"AUTH=SCRAM-SHA-256-PLUS", "AUTH=SCRAM-SHA-1-PLUS"} })
 	for _, listener := range secureListeners {

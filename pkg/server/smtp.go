@@ -14,7 +14,8 @@ const (
 
 // smtpSession is one SMTP (RFC 5321, RFC 6409) or LMTP (RFC 2033) session.
 //
-// Its states: greeting → hello → (STARTTLS → nothing is known) → hello → transaction (MAIL, RCPT…, DATA or BDAT…) → hello.
+// Its states: greeting → hello → (STARTTLS → nothing is known) → hello → transaction (MAIL, RCPT…, DATA or BDAT…) →
+// hello.
 type smtpSession struct {
 	*session
 	lmtp     bool

@@ -56,8 +56,8 @@ func (m *smtpSession) mayData(arg string) *smtpRefusal {
 	return nil
 }
 
-// textSink takes the text of DATA into the spool. After a CR or LF that stands alone nobody can tell where the text ends:
-// the session is over.
+// textSink takes the text of DATA into the spool. After a CR or LF that stands alone nobody can tell where the text
+// ends: the session is over.
 type textSink struct{ m *smtpSession }
 
 func (t textSink) Write(p []byte) (int, error) {

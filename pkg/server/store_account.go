@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -429,15 +430,7 @@ func (a *account) renameAll(names, fresh []string) error {
 // lockAll locks mailboxes in the one order that cannot dead-lock.
 func lockAll(boxes []*mailbox) (unlock func()) {
 	sorted := slices.Clone(boxes)
-	slices.SortFunc(sorted, func(x, y *mailbox) int {
-		switch {
-		case x.serial < y.serial:
-			return -1
-		case x.serial > y.serial:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(sorted, func(x, y *mailbox) int { return cmp.Compare(x.serial, y.serial) })
 	sorted = slices.Compact(sorted)
 	for _, m := range sorted {
 		m.mu.Lock()

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -310,15 +311,7 @@ func (m *mailbox) count(info MessageInfo, n int) {
 
 // index finds a message by UID.
 func (m *mailbox) index(uid uint32) (int, bool) {
-	return slices.BinarySearchFunc(m.list, uid, func(i MessageInfo, uid uint32) int {
-		switch {
-		case i.UID < uid:
-			return -1
-		case i.UID > uid:
-			return 1
-		}
-		return 0
-	})
+	return slices.BinarySearchFunc(m.list, uid, func(i MessageInfo, uid uint32) int { return cmp.Compare(i.UID, uid) })
 }
 
 // existing returns those of uids that exist, in ascending order and each once, and

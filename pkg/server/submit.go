@@ -72,8 +72,8 @@ func (p *piped) SetReadDeadline(t time.Time) error {
 	return p.CloseWithError(os.ErrDeadlineExceeded)
 }
 
-// piped is true when the client is a program on this machine, which may have written all it has to say before it reads a
-// reply.
+// piped is true when the client is a program on this machine, which may have written all it has to say before it reads
+// a reply.
 func (m *smtpSession) piped() bool {
 	_, ok := m.raw.Conn.(*piped)
 	return ok

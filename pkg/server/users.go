@@ -33,8 +33,8 @@ func (srv *Server) lookup(name string) *User {
 	return nil
 }
 
-// named finds the user whom an address names: the one called so, else the one before a "+". It returns nil when there is
-// none.
+// named finds the user whom an address names: the one called so, else the one before a "+". It returns nil when there
+// is none.
 func (srv *Server) named(addr string) *User {
 	if u := srv.lookup(addr); u != nil {
 		return u

@@ -14,9 +14,9 @@ import (
 // for the server's empty challenge.
 const maxAuthLine = 12288
 
-// Auth proves who the user is (RFC 4954), with the strongest mechanism that both sides have; see auth.Choose for what is
-// allowed where. It is called at most once, before the first Send. Credentials without a user and without EXTERNAL or
-// ANONYMOUS asked for mean no authentication: then nothing is sent.
+// Auth proves who the user is (RFC 4954), with the strongest mechanism that both sides have; see auth.Choose for what
+// is allowed where. It is called at most once, before the first Send. Credentials without a user and without EXTERNAL
+// or ANONYMOUS asked for mean no authentication: then nothing is sent.
 //
 // Errors: *auth.Error for a refusal (Temporary for 4yz), *CapabilityError when the server offers no authentication,
 // those of the secret's source; others end the connection.

@@ -10,7 +10,8 @@ import (
 )
 
 // checkedBody holds a body to what was said about it: its size, 7-bit octets where the server takes no others, and no
-// NUL unless it is binary (RFC 6152 §3). Its error comes before the end of the text is sent, so that nothing is committed.
+// NUL unless it is binary (RFC 6152 §3). Its error comes before the end of the text is sent, so that nothing is
+// committed.
 type checkedBody struct {
 	r      io.Reader
 	size   int64 // 0: any

@@ -94,7 +94,8 @@ func TestTooMany(t *testing.T) {
 	}
 }
 
-// A domain goes in its ASCII form to a server without SMTPUTF8; to one that has it, and in local parts, nothing changes.
+// A domain goes in its ASCII form to a server without SMTPUTF8; to one that has it, and in local parts, nothing
+// changes.
 func TestDomainsInASCIIForm(t *testing.T) {
 	const step = "S: 250 ok\n"
 	for _, tc := range []struct{ name, keyword, addr, sent string }{

@@ -47,10 +47,10 @@ func (c *Client) Send(ctx context.Context, env *Envelope, body io.Reader) (*Resu
 // lastWait is how long the last words of a server are waited for.
 const lastWait = 5 * time.Second
 
-// lastWords is for a connection that died with err while t was being sent, t being the latest transaction. A server that
-// does not want the text may say so in the middle of it and close, or stop reading: then a write fails, and the reason
-// is there to be read. Replies to earlier commands may be there too. What comes is as good as at any other time, only
-// that nothing can be accepted of which the end was not sent. It returns the error that counts.
+// lastWords is for a connection that died with err while t was being sent, t being the latest transaction. A server
+// that does not want the text may say so in the middle of it and close, or stop reading: then a write fails, and the
+// reason is there to be read. Replies to earlier commands may be there too. What comes is as good as at any other time,
+// only that nothing can be accepted of which the end was not sent. It returns the error that counts.
 func (c *Client) lastWords(t *transaction, err error) error {
 	died := c.conn.Err()
 	last := c.conn.LastWords(c.lastWait, func() error {

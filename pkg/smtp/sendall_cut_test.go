@@ -18,8 +18,8 @@ func cutEnvelope(i int) *Envelope {
 	return envelope(fmt.Sprintf("a%d@example.org", i), fmt.Sprintf("b%d@example.org", i), fmt.Sprintf("c%d@example.org", i))
 }
 
-// cutRun sends five messages over nc and gives the results of those that were reported. The server refuses one recipient
-// of each, and over LMTP another one in the end.
+// cutRun sends five messages over nc and gives the results of those that were reported. The server refuses one
+// recipient of each, and over LMTP another one in the end.
 func cutRun(t *testing.T, at string, nc *cutConn, p wire.Protocol) (results []*Result, errs []error, last error) {
 	t.Helper()
 	nc.refuse = func(line string) string {

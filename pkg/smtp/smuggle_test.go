@@ -32,9 +32,9 @@ func words(n int, f func(string)) {
 }
 
 // TestD4_AllShortTexts sends every string over {CR, LF, dot, x} to a strict reader, by DATA and by BDAT, over SMTP and
-// LMTP: it must see exactly one end, at the end, and the same text; a text with a CR or LF that stands alone must not be
-// committed. Of the latter only those of six octets are sent here, as each costs a connection: TestD4_LineEnds tries the
-// others on what BDAT checks with, and a test of pkg/wire on what DATA is written with.
+// LMTP: it must see exactly one end, at the end, and the same text; a text with a CR or LF that stands alone must not
+// be committed. Of the latter only those of six octets are sent here, as each costs a connection: TestD4_LineEnds tries
+// the others on what BDAT checks with, and a test of pkg/wire on what DATA is written with.
 func TestD4_AllShortTexts(t *testing.T) {
 	longest := 10
 	if testing.Short() {

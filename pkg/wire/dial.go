@@ -21,7 +21,7 @@ const defaultDialTimeout = 60 * time.Second
 // Config says how to connect. The zero value verifies certificates against the system's roots and waits five minutes.
 type Config struct {
 	RootCAs      *x509.CertPool   // nil: the system's
-	Pins         [][32]byte       // SHA-256 of the certificate or of its SubjectPublicKeyInfo; one must match. Without RootCAs a match is enough, with them both must hold
+	Pins         [][32]byte       // SHA-256 of the certificate or its SubjectPublicKeyInfo; one must match, and RootCAs too if given
 	Certificate  *tls.Certificate // the client's, for SASL EXTERNAL and mutual TLS
 	ServerName   string           // name to verify instead of the endpoint's host
 	Proxy        *url.URL         // socks5://[user:password@]host:port or http://… (CONNECT)

@@ -13,7 +13,8 @@ import (
 	"github.com/mail-toolkit/mail/pkg/server"
 )
 
-// system is the server with a store in memory. Its users are alice and bob, whose password is sesame, as is the token of alice.
+// system is the server with a store in memory. Its users are alice and bob, whose password is sesame, as is the token
+// of alice.
 type system struct {
 	*server.Server
 	t   *testing.T
