@@ -258,7 +258,12 @@ func (r *rig) leftover(m *Message) {
 	name := path.Join(repo.fileDir(m.Mailbox), repo.diskName(m))
 	if r.format == FormatMbox {
 		appendMbox(r.t, filepath.Join(r.dir, path.Dir(name)), m.File, "damaged\n")
-		if err := repo.setDirty(true); err != nil {
+		f, err := os.OpenFile(filepath.Join(r.dir, path.Dir(name)), os.O_APPEND|os.O_WRONLY, 0)
+		if err == nil {
+			_, err = f.WriteString("From 17")
+			err = errors.Join(err, f.Close(), repo.setDirty(true))
+		}
+		if err != nil {
 			r.t.Fatal(err)
 		}
 		return
