@@ -67,7 +67,8 @@ func (e *env) backupRestoreCommand() *cli.Command {
 		usage: "put messages of a backup back on a server",
 		about: "Puts the messages in DIR into the mailboxes that they come from, with flags, keywords and dates, on the server of the account or " +
 			"of the one that --to names. Mailboxes that are missing are made and subscribed as they were. What is there already, octet for " +
-			"octet, is not stored again, so the same command completes a run that was interrupted. Nothing on the server is changed or " +
+			"octet, is not stored again, so the same command completes a run that was interrupted: it begins when the " +
+			"mailboxes have not changed for a second, for the server may still be busy with what it was sent. Nothing on the server is changed or " +
 			"deleted.\n\n" +
 			"Prints for each mailbox its name, that on the server, how many messages were wanted, were there already, were restored, and " +
 			"are missing, and each message that was refused, with the reason. Status 3 means that something is missing.\n\n" +
