@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime/debug"
 	"sync"
 
 	"github.com/urfave/cli/v2"
@@ -48,7 +49,13 @@ func patternFlag(dest *cli.StringSlice) cli.Flag {
 // openBackup opens the backup that the first operand names, for changes or only to read.
 func (c *call) openBackup(write bool) (*backup.Repo, error) {
 	r, err := backup.Open(c.args[0], backup.OpenOptions{Write: write})
-	return r, noBackup(err)
+	if err != nil {
+		return r, noBackup(err)
+	}
+	if s := r.Snapshots(); len(s) == 0 || s[len(s)-1].Messages >= manyMessages {
+		debug.SetGCPercent(backupGarbage)
+	}
+	return r, nil
 }
 
 // noBackup gives the error of a directory that is no backup its exit code.

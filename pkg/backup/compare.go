@@ -11,6 +11,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/mail-toolkit/mail/pkg/imap"
 	"github.com/mail-toolkit/mail/pkg/message"
@@ -19,22 +20,60 @@ import (
 // proof is the beginning of a digest.
 type proof [16]byte
 
+// key is a number that says the same.
+func (p proof) key() uint64 { return binary.LittleEndian.Uint64(p[:]) }
+
 // local is what a message of the backup is recognised by.
 type local struct {
+	at            uint32 // its place in the list of those to restore
 	size, date    int64
 	id            uint64 // hash of the Message-ID, 0 for none
 	header, whole proof
-	damaged       error // the file cannot be read, or is not as it was
+}
+
+func (local) octets() int { return 4 + 3*8 + 2*len(proof{}) }
+
+func (l local) append(to []byte) []byte {
+	to = binary.LittleEndian.AppendUint32(to, l.at)
+	to = binary.LittleEndian.AppendUint64(to, uint64(l.size))
+	to = binary.LittleEndian.AppendUint64(to, uint64(l.date))
+	to = binary.LittleEndian.AppendUint64(to, l.id)
+	return append(append(to, l.header[:]...), l.whole[:]...)
+}
+
+func (local) parse(p []byte) local {
+	le := binary.LittleEndian
+	return local{at: le.Uint32(p), size: int64(le.Uint64(p[4:])), date: int64(le.Uint64(p[12:])), id: le.Uint64(p[20:]),
+		header: proof(p[28:44]), whole: proof(p[44:60])}
+}
+
+// listed is what the listing of a mailbox tells of a message on the server.
+type listed struct {
+	uid        imap.UID
+	size, date int64
+	id         uint64
+}
+
+func (listed) octets() int { return 4 + 3*8 }
+
+func (l listed) append(to []byte) []byte {
+	to = binary.LittleEndian.AppendUint32(to, uint32(l.uid))
+	to = binary.LittleEndian.AppendUint64(to, uint64(l.size))
+	to = binary.LittleEndian.AppendUint64(to, uint64(l.date))
+	return binary.LittleEndian.AppendUint64(to, l.id)
+}
+
+func (listed) parse(p []byte) listed {
+	le := binary.LittleEndian
+	return listed{uid: imap.UID(le.Uint32(p)), size: int64(le.Uint64(p[4:])), date: int64(le.Uint64(p[12:])), id: le.Uint64(p[20:])}
 }
 
 // remote is what a message on the server is recognised by.
 type remote struct {
-	uid        imap.UID
-	size, date int64
-	id         uint64
-	proof      proof
-	by         proofKind
-	taken      bool
+	listed
+	proof proof
+	by    proofKind
+	taken bool
 }
 
 // proofKind says what a proof is of.
@@ -103,16 +142,16 @@ func (h *headerWriter) Write(p []byte) (int, error) {
 	return len(p), err
 }
 
-// recognise reads the file of a message.
-func (r *Repo) recognise(m *Message) local {
+// recognise reads the file of a message. The error is that it cannot be read, or is not
+// as it was.
+func (r *Repo) recognise(m *Message) (local, error) {
 	l := local{size: m.Size, date: noDate}
 	if !m.Date.IsZero() {
 		l.date = m.Date.Unix()
 	}
 	sp, err := r.sound(m)
 	if err != nil {
-		l.damaged = err
-		return l
+		return l, err
 	}
 	defer sp.Close()
 	if h, err := sp.Header(); err == nil {
@@ -120,14 +159,23 @@ func (r *Repo) recognise(m *Message) local {
 		l.id = hashID(id)
 	}
 	header, whole := sha256.New(), sha256.New()
-	if _, err := io.Copy(io.MultiWriter(&headerWriter{w: header}, whole), sp.Wire()); err != nil {
-		l.damaged = err
-	}
+	_, err = copyAll(io.MultiWriter(&headerWriter{w: header}, whole), sp.Wire())
 	l.header, l.whole = proofOf(header), proofOf(whole)
-	return l
+	return l, err
 }
 
-// census is what is in a mailbox on the server, and what of it the backup has.
+// copyBuffers are for copyAll: a buffer for each message would be most of the garbage.
+var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+// copyAll is io.Copy.
+func copyAll(w io.Writer, r io.Reader) (int64, error) {
+	buf := copyBuffers.Get().(*[32 << 10]byte)
+	defer copyBuffers.Put(buf)
+	return io.CopyBuffer(w, r, buf[:])
+}
+
+// census is some of what is in a mailbox on the server, by UID, and what of it the
+// backup has.
 type census struct {
 	c    *imap.Client
 	here []remote
@@ -140,12 +188,12 @@ func everything() imap.UIDSet {
 	return all
 }
 
-// list asks what is in the mailbox that is open.
-func (l *census) list(ctx context.Context) error {
+// listMailbox asks what is in the mailbox that is open.
+func listMailbox(ctx context.Context, c *imap.Client, to *spool[listed]) error {
 	id := imap.Section{Spec: "HEADER.FIELDS", Fields: []string{"MESSAGE-ID"}}
 	o := &imap.FetchOptions{InternalDate: true, Size: true, Sections: []imap.Section{id}}
-	_, err := l.c.Fetch(ctx, everything(), o, func(m *imap.Message) error {
-		one := remote{uid: m.UID, size: m.Size, date: noDate}
+	_, err := c.Fetch(ctx, everything(), o, func(m *imap.Message) error {
+		one := listed{uid: m.UID, size: m.Size, date: noDate}
 		if !m.InternalDate.IsZero() {
 			one.date = m.InternalDate.Unix()
 		}
@@ -155,10 +203,8 @@ func (l *census) list(ctx context.Context) error {
 		} else if err != io.EOF {
 			return err
 		}
-		l.here = append(l.here, one)
-		return nil
+		return to.add(one)
 	})
-	slices.SortFunc(l.here, func(a, b remote) int { return cmp.Compare(a.uid, b.uid) })
 	return err
 }
 
@@ -198,14 +244,11 @@ type suspects struct {
 	headers  []proof
 }
 
-func newSuspects(locals []local) *suspects {
-	s := &suspects{}
-	var claims []claim
+// newSuspects takes messages of the backup, and the claims that different ones make.
+func newSuspects(locals []local, disputed keys) *suspects {
+	s := &suspects{ids: make(keys, 0, len(locals)), dated: make(keys, 0, len(locals)), clear: make(keys, 0, len(locals)), headers: make([]proof, 0, len(locals))}
 	for i := range locals {
 		l := &locals[i]
-		if l.damaged != nil {
-			continue
-		}
 		s.dated = append(s.dated, mix(uint64(l.size), uint64(l.date)))
 		s.headers = append(s.headers, l.header)
 		if l.id == 0 {
@@ -213,9 +256,10 @@ func newSuspects(locals []local) *suspects {
 			continue
 		}
 		s.ids = append(s.ids, l.id)
-		claims = append(claims, claim{mix(uint64(l.size), l.id), mix(uint64(l.size), uint64(l.date), l.id), l.whole})
+		if !disputed.has(l.claim()) {
+			s.clear = append(s.clear, mix(uint64(l.size), uint64(l.date), l.id))
+		}
 	}
-	s.clear = undisputed(claims)
 	for _, k := range []keys{s.ids, s.dated, s.nameless, s.clear} {
 		slices.Sort(k)
 	}
@@ -223,29 +267,20 @@ func newSuspects(locals []local) *suspects {
 	return s
 }
 
-// claim is the size and the Message-ID of a message.
-type claim struct {
-	key, dated uint64 // without and with the date
-	whole      proof
-}
+// claim is a key of the size and the Message-ID of a message.
+func (l *local) claim() uint64 { return mix(uint64(l.size), l.id) }
 
-// undisputed returns the dated keys of those claims that different messages do not
-// make.
-func undisputed(claims []claim) (clear keys) {
-	slices.SortFunc(claims, func(a, b claim) int { return cmp.Or(cmp.Compare(a.key, b.key), compareProofs(a.whole, b.whole)) })
-	for len(claims) > 0 {
-		n := 1
-		for n < len(claims) && claims[n].key == claims[0].key {
-			n++
+// disputes returns the claims that different messages make, sorted.
+func disputes(locals []local) (disputed keys) {
+	slices.SortFunc(locals, func(a, b local) int {
+		return cmp.Or(cmp.Compare(a.claim(), b.claim()), compareProofs(a.whole, b.whole))
+	})
+	for i := 1; i < len(locals); i++ {
+		if c := locals[i].claim(); locals[i].id != 0 && c == locals[i-1].claim() && locals[i].whole != locals[i-1].whole {
+			disputed = append(disputed, c)
 		}
-		for _, c := range claims[:n] {
-			if claims[0].whole == claims[n-1].whole {
-				clear = append(clear, c.dated)
-			}
-		}
-		claims = claims[n:]
 	}
-	return clear
+	return disputed
 }
 
 func compareProofs(a, b proof) int { return bytes.Compare(a[:], b[:]) }
@@ -253,7 +288,7 @@ func compareProofs(a, b proof) int { return bytes.Compare(a[:], b[:]) }
 // needs says what tells whether a message is one of the backup. The header does
 // where size, date and Message-ID are those of one message of the backup, else all
 // of it.
-func (s *suspects) needs(r *remote) proofKind {
+func (s *suspects) needs(r *listed) proofKind {
 	switch {
 	case r.id != 0 && r.date != noDate && s.clear.has(mix(uint64(r.size), uint64(r.date), r.id)):
 		return byHeader
@@ -265,11 +300,15 @@ func (s *suspects) needs(r *remote) proofKind {
 	return byNothing
 }
 
-// prove fetches what is needed to compare with the messages of the backup.
+// prove fetches what is needed to compare with the messages of the backup, and was not
+// fetched before.
 func (l *census) prove(ctx context.Context, s *suspects) error {
 	var headers, wholes imap.UIDSet
 	for i := range l.here {
-		switch s.needs(&l.here[i]) {
+		if l.here[i].by == byWhole {
+			continue
+		}
+		switch s.needs(&l.here[i].listed) {
 		case byHeader:
 			headers.Add(l.here[i].uid)
 		case byWhole:
@@ -306,7 +345,7 @@ func (l *census) digest(ctx context.Context, set imap.UIDSet, by proofKind) erro
 			return err
 		}
 		h := sha256.New()
-		if _, err := io.Copy(h, b); err != nil {
+		if _, err := copyAll(h, b); err != nil {
 			return err
 		}
 		if one := l.at(m.UID); one != nil {
@@ -334,9 +373,6 @@ func newMatcher(l *census) *matcher {
 // match finds a message on the server that is l and that no other one was paired
 // with. With dated the dates must be the same.
 func (m *matcher) match(l *local, dated bool) *remote {
-	if l.damaged != nil {
-		return nil
-	}
 	for _, want := range [...]struct {
 		proof
 		by proofKind

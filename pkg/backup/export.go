@@ -206,7 +206,7 @@ func (a *tarArchive) file(name string, date time.Time, size int64, from io.Reade
 	if err := a.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: a.dir + name, Mode: 0o600, Size: size, ModTime: date}); err != nil {
 		return err
 	}
-	_, err := io.Copy(a.tar, from)
+	_, err := copyAll(a.tar, from)
 	return err
 }
 
@@ -218,7 +218,7 @@ func (a *tarArchive) message(_ context.Context, m *Message, sm *store.Message) e
 			form = sm.LF
 		}
 		h := sha256.New()
-		n, err := io.Copy(h, form())
+		n, err := copyAll(h, form())
 		if err != nil {
 			return err
 		}

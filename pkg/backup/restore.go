@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -44,6 +43,8 @@ type RestoreOptions struct {
 	// out what it was sent. 0: a second.
 	Settle time.Duration
 	Event  func(RestoreEvent)
+
+	part int // messages that are compared at once, for tests; 0: partMessages
 }
 
 // RestoreReport is what became of a restore.
@@ -383,7 +384,7 @@ func (r *Repo) sound(m *Message) (*store.Message, error) {
 		return nil, err
 	}
 	h := sha256.New()
-	if _, err = io.Copy(h, sm.Open()); err == nil && (store.Digest(h.Sum(nil)) != m.Digest || sm.WireSize() != m.Size) {
+	if _, err = copyAll(h, sm.Open()); err == nil && (store.Digest(h.Sum(nil)) != m.Digest || sm.WireSize() != m.Size) {
 		err = &store.Error{Path: sm.Path, Msg: "not as it was stored"}
 	}
 	if err != nil {

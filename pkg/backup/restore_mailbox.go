@@ -136,6 +136,8 @@ func (b *restoring) choose(ctx context.Context) error {
 	rs := b.rs
 	rs.choosing.Lock()
 	defer rs.choosing.Unlock()
+	info, _ := rs.x.info(b.box)
+	b.refs, b.fates = make([]ref, 0, info.Count), make([]fate, 0, info.Count)
 	for i := range rs.x.present(b.box) {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -283,57 +285,6 @@ func (b *restoring) open(ctx context.Context) (err error) {
 		b.sel, err = c.Select(ctx, b.name, nil)
 	}
 	return err
-}
-
-// compare finds out what is there already.
-func (b *restoring) compare(ctx context.Context) error {
-	if b.sel.Exists == 0 || len(b.refs) == 0 {
-		return nil
-	}
-	l := &census{c: b.link.c}
-	if err := l.list(ctx); err != nil {
-		return err
-	}
-	locals := make([]local, len(b.refs))
-	for i := range b.refs {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		m, err := b.rs.x.message(b.refs[i])
-		if err != nil {
-			return err
-		}
-		if b.fates[i] == merged || b.fates[i] == refused {
-			locals[i].damaged = errNoMessage
-			continue
-		}
-		locals[i] = b.rs.r.recognise(m)
-	}
-	if err := l.prove(ctx, newSuspects(locals)); err != nil {
-		return err
-	}
-	b.pair(newMatcher(l), locals)
-	return nil
-}
-
-// pair pairs messages with those there: first those that are known to be there, and
-// those with the same date.
-func (b *restoring) pair(m *matcher, locals []local) {
-	paired := make([]bool, len(locals))
-	for _, known := range [...]bool{true, false} {
-		for _, dated := range [...]bool{true, false} {
-			for i := range locals {
-				if paired[i] || (b.fates[i] == todo) == known {
-					continue
-				}
-				r := m.match(&locals[i], dated)
-				if paired[i] = r != nil; r != nil && b.fates[i] == todo {
-					b.fates[i] = present
-					b.wantLabels(i, r.uid)
-				}
-			}
-		}
-	}
 }
 
 // finish sums up.

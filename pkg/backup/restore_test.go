@@ -741,21 +741,21 @@ func TestRestore_Errors(t *testing.T) {
 
 // TestSuspects says what it takes to tell that a message on the server is one of the backup.
 func TestSuspects(t *testing.T) {
-	s := newSuspects([]local{
+	locals := []local{
 		{size: 10, date: 1, id: 5, whole: proof{1}}, {size: 10, date: 2, id: 5, whole: proof{1}},
 		{size: 20, date: 1, id: 6, whole: proof{1}}, {size: 20, date: 1, id: 6, whole: proof{2}},
-		{size: 30, date: 3, whole: proof{3}}, {size: 40, date: 4, id: 7, damaged: errNoMessage},
-	})
+		{size: 30, date: 3, whole: proof{3}},
+	}
+	s := newSuspects(locals, disputes(slices.Clone(locals)))
 	for _, c := range []struct {
 		name string
-		r    remote
+		r    listed
 		want proofKind
 	}{
-		{"clear", remote{size: 10, date: 2, id: 5}, byHeader}, {"another date", remote{size: 10, date: 3, id: 5}, byWhole},
-		{"another size", remote{size: 11, date: 2, id: 5}, byWhole}, {"two of one ID and size", remote{size: 20, date: 1, id: 6}, byWhole},
-		{"no ID", remote{size: 30, date: 9}, byWhole}, {"another ID", remote{size: 10, date: 9, id: 8}, byNothing},
-		{"another ID, as it is written", remote{size: 30, date: 3, id: 8}, byWhole}, {"another size, no ID", remote{size: 31, date: 3}, byWhole}, {"another date besides", remote{size: 31, date: 4}, byNothing},
-		{"damaged", remote{size: 40, date: 4, id: 7}, byNothing},
+		{"clear", listed{size: 10, date: 2, id: 5}, byHeader}, {"another date", listed{size: 10, date: 3, id: 5}, byWhole},
+		{"another size", listed{size: 11, date: 2, id: 5}, byWhole}, {"two of one ID and size", listed{size: 20, date: 1, id: 6}, byWhole},
+		{"no ID", listed{size: 30, date: 9}, byWhole}, {"another ID", listed{size: 10, date: 9, id: 8}, byNothing},
+		{"another ID, as it is written", listed{size: 30, date: 3, id: 8}, byWhole}, {"another size, no ID", listed{size: 31, date: 3}, byWhole}, {"another date besides", listed{size: 31, date: 4}, byNothing},
 	} {
 		if got := s.needs(&c.r); got != c.want {
 			t.Errorf("%s: got %d, want %d", c.name, got, c.want)
@@ -830,9 +830,9 @@ func TestRestore_Twins(t *testing.T) {
 
 // TestRestore_PairsKnownFirst has one copy of two messages on the server: it is that which is known to be there.
 func TestRestore_PairsKnownFirst(t *testing.T) {
-	one := local{size: 5, date: 1, whole: proof{1}}
+	one := func(at uint32) local { return local{at: at, size: 5, date: 1, whole: proof{1}} }
 	b := &restoring{rs: &restorer{to: &target{}}, fates: []fate{todo, appended, todo}}
-	b.pair(newMatcher(&census{here: []remote{{uid: 9, size: 5, date: 1, proof: proof{1}, by: byWhole}}}), []local{one, one, one})
+	b.pair(newMatcher(&census{here: []remote{{listed: listed{uid: 9, size: 5, date: 1}, proof: proof{1}, by: byWhole}}}), []local{one(0), one(1), one(2)})
 	if want := []fate{todo, appended, todo}; !slices.Equal(b.fates, want) {
 		t.Errorf("got %v, want %v", b.fates, want)
 	}
