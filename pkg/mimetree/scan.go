@@ -231,11 +231,10 @@ func (s *scanner) extent() (n int, d delimiter, found bool) {
 		return len(data), d, false
 	}
 	for at := 0; ; {
-		i := bytes.Index(data[at:], []byte("\n--"))
+		i := indexDashes(data, at)
 		if i < 0 {
 			break
 		}
-		i += at
 		line, whole := s.line(s.pos + i + 1)
 		if !whole {
 			return beforeLF(data, i), d, false
@@ -243,12 +242,26 @@ func (s *scanner) extent() (n int, d delimiter, found bool) {
 		if d, ok := s.match(line); ok {
 			return beforeLF(data, i), d, true
 		}
-		at = i + 1
+		at = i + 2 // its first dash is passed
 	}
 	if s.err != nil {
 		return len(data), d, false
 	}
 	return len(data) - heldBack(data), d, false
+}
+
+// indexDashes finds the first "\n--" from at on, -1 for none. Base64 has a line end in every line, and no "-".
+func indexDashes(data []byte, at int) int {
+	for {
+		i := bytes.Index(data[at:], []byte("--"))
+		if i < 0 {
+			return -1
+		}
+		if at += i; at > 0 && data[at-1] == '\n' {
+			return at - 1
+		}
+		at++
+	}
 }
 
 // heldBack counts the octets at the end of data that may be the start of a delimiter.
