@@ -110,10 +110,32 @@ func (d *DotReader) textLen(p []byte) int {
 	if d.cr && len(p) > 0 && p[0] == '\n' {
 		return 1
 	}
-	if i := bytes.Index(p, crlfDot); i >= 0 {
-		return i + 2
+	if i := indexStuffed(p); i >= 0 {
+		return i
 	}
 	return len(p) - pendingCRLF(p)
+}
+
+// indexStuffed finds the first dot that follows a CRLF, -1 for none. Base64 has a line end every 78 octets and no dots;
+// where there are many, it looks for all three.
+func indexStuffed(p []byte) int {
+	for at, others := 0, 0; ; at++ {
+		i := bytes.IndexByte(p[at:], '.')
+		if i < 0 {
+			return -1
+		}
+		at += i
+		if at >= 2 && p[at-1] == '\n' && p[at-2] == '\r' {
+			return at
+		}
+		if others++; others > 8+at/64 {
+			from := max(0, at-1)
+			if i = bytes.Index(p[from:], crlfDot); i >= 0 {
+				i += from + 2
+			}
+			return i
+		}
+	}
 }
 
 // pendingCRLF is the number of octets at the end of p that may be the beginning of CRLF and a dot.

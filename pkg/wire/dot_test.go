@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"testing"
@@ -301,6 +302,25 @@ func BenchmarkDotReader(b *testing.B) {
 	for b.Loop() {
 		if _, err := c.DotReader().WriteTo(io.Discard); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestIndexStuffed compares with a search for all three octets.
+func TestIndexStuffed(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	words := []string{".", "\r\n", "\r\n.", "\n.", "\r", "x", strings.Repeat("base64", 20), strings.Repeat(".", 30), "a.b "}
+	for range 20_000 {
+		var b strings.Builder
+		for range rnd.IntN(40) {
+			b.WriteString(words[rnd.IntN(len(words))])
+		}
+		want := strings.Index(b.String(), "\r\n.")
+		if want >= 0 {
+			want += 2
+		}
+		if got := indexStuffed([]byte(b.String())); got != want {
+			t.Fatalf("%q: got %d, want %d", b.String(), got, want)
 		}
 	}
 }
