@@ -24,8 +24,8 @@ func (e *env) backupListCommand() *cli.Command {
 		usage: "list snapshots, mailboxes or messages of a backup",
 		about: "Prints the snapshots in DIR, the oldest first: id, mailboxes, messages, size, and whether the run was complete. With " +
 			"SNAPSHOT it prints the mailboxes of that one: name, messages, size, folder. With --mailbox it prints the messages: mailbox, " +
-			"UID (of POP3, the id), size, date, flags and file (of a backup in mboxes the mbox, `@` and the octet where the message begins); those of SNAPSHOT, or without it all that the last run has found, complete " +
-			"or not.\n\n" + backupSnapshotHelp + "\n\n" + backupPatternHelp,
+			"UID (of POP3, the id), size, date, flags and file (of a backup in mboxes the mbox, `@` and the octet where the message begins); " +
+			"those of SNAPSHOT, or without it all that the last run has found, complete or not.\n\n" + backupSnapshotHelp + "\n\n" + backupPatternHelp,
 		args:    "DIR [SNAPSHOT]",
 		minArgs: 1,
 		maxArgs: 2,
