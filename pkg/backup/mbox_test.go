@@ -215,3 +215,30 @@ func TestR3_GoneAndBack(t *testing.T) {
 		r.check(format)
 	}
 }
+
+// TestR10_MboxNobodyKnows has the manifest lost, and mboxes without a message of ours.
+func TestR10_MboxNobodyKnows(t *testing.T) {
+	for name, harm := range map[string]func(mbox string) error{
+		"zeros":   func(mbox string) error { return os.WriteFile(mbox, make([]byte, 5000), 0o600) },
+		"a link":  func(mbox string) error { return errors.Join(os.Remove(mbox), os.Symlink("/etc/passwd", mbox)) },
+		"nothing": func(mbox string) error { return os.Remove(mbox) },
+	} {
+		r := newRig(t, "", "", slowAuth...)
+		r.format = FormatMbox
+		r.put("Work", text(1, 10))
+		r.must(RunOptions{})
+		if err := errors.Join(harm(filepath.Join(r.dir, "Work", mboxFile)), os.Truncate(filepath.Join(r.dir, manifestFile), 0)); err != nil {
+			t.Fatal(err)
+		}
+		repo, err := Open(r.dir, OpenOptions{Write: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = repo.Repair(context.Background())
+		if err = errors.Join(err, repo.Close()); err != nil {
+			t.Fatal(err)
+		}
+		r.must(RunOptions{})
+		r.check(name)
+	}
+}

@@ -70,30 +70,29 @@ func (s *shell) runLater(args ...string) {
 // TestP5_BackupKilled kills `backup run` at random moments while the account changes: after a run that is left alone
 // everything is stored, sound, and once; what has been restored from it is the same, though that was killed too.
 func TestP5_BackupKilled(t *testing.T) {
-	alice, bob := served(t)
-	carol, dave := served(t)
-	for name, pair := range map[string][2]account{"serve": {alice, bob}, "dovecot": {dovecotAccount(t), dovecotAccount(t)}, "mbox": {carol, dave}} {
+	onDovecot := func(t *testing.T, _ ...string) (account, account) { return dovecotAccount(t), dovecotAccount(t) }
+	for name, c := range map[string]struct {
+		accounts func(*testing.T, ...string) (account, account)
+		format   string
+	}{"serve": {served, "maildir"}, "dovecot": {onDovecot, "maildir"}, "mbox": {served, "mbox"}} {
 		t.Run(name, func(t *testing.T) {
-			format := "maildir"
-			if name == "mbox" {
-				format = name
-			}
-			a, s := pair[0], pair[0].shell(t, t.TempDir())
+			a, other := c.accounts(t)
+			s := a.shell(t, t.TempDir())
 			rounds := killRounds()
 			killed := killSome(t, s, rounds, func(i int) []string {
 				if _, err := os.Stat(filepath.Join(s.dir, "mail", ".mail-backup", "settings.json")); i%8 == 0 && err == nil {
 					s.run(nil, "backup", "verify", "mail")
 				}
 				a.change(t, 40, backupBoxes...)
-				return []string{"backup", "run", "mail", "-q", "--format", format, "-j", fmt.Sprint(1 + i%3)}
+				return []string{"backup", "run", "mail", "-q", "--format", c.format, "-j", fmt.Sprint(1 + i%3)}
 			})
-			s.runLater("backup", "run", "mail", "--format", format)
+			s.runLater("backup", "run", "mail", "--format", c.format)
 			checkBackup(t, s, a, "mail")
 			want := a.contents(t)
-			restore := pair[1].shell(t, s.dir)
+			restore := other.shell(t, s.dir)
 			restored := killSome(t, restore, max(rounds/4, 3), func(int) []string { return []string{"backup", "restore", "mail", "-q"} })
 			restore.runLater("backup", "restore", "mail")
-			compareMessages(t, "restored", pair[1].contents(t), want)
+			compareMessages(t, "restored", other.contents(t), want)
 			if t.Logf("%d kills while backing up, %d while restoring, %d messages", killed, restored, len(want)); killed < rounds/4 {
 				t.Errorf("got %d kills in %d rounds", killed, rounds)
 			}
