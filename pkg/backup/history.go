@@ -61,6 +61,11 @@ type pair struct{ early, late ref }
 
 const noRef = ^ref(0)
 
+// at is the first of the two.
+func (p pair) at() ref { return min(p.early, p.late) }
+
+func (d *differ) entry(p pair) *entry { return d.x.entries.at(p.at()) }
+
 // compare reads the manifest up to the later of two places, with a stop at the other.
 func (r *Repo) compare(a, b string) (*differ, error) {
 	from, err := r.endOf(a)
@@ -78,6 +83,7 @@ func (r *Repo) compare(a, b string) (*differ, error) {
 	if !r.write {
 		r.tip = nil // not two at once
 	}
+	d.x.reserve(to)
 	if err := d.x.replay(r.log.f, 0, from); err != nil {
 		return nil, err
 	}
@@ -102,44 +108,82 @@ func (x *index) stateOf(i ref) uint32 {
 
 // pairs returns what differs, by mailbox and place in the manifest.
 func (d *differ) pairs() []pair {
-	var list []pair
-	removed := map[[2]uint64][]int{} // by mailbox and digest, places in list
-	key := func(i ref) [2]uint64 {
-		e := d.x.entries.at(i)
-		return [2]uint64{uint64(e.box), e.digest}
-	}
+	n := 0
 	for i := range ref(d.x.entries.n) {
-		before, after := uint32(goneBit), d.x.stateOf(i)
-		if int(i) < len(d.early) {
-			before = d.early[i]
-		}
-		was, is := before&goneBit == 0, after&goneBit == 0
-		switch {
-		case was && !is:
-			removed[key(i)] = append(removed[key(i)], len(list))
-			list = append(list, pair{i, noRef})
-		case was && is && before != after:
-			list = append(list, pair{i, i})
-		case !was && is:
-			if same := removed[key(i)]; len(same) > 0 {
-				list[same[0]].late = i
-				removed[key(i)] = same[1:]
-			} else {
-				list = append(list, pair{noRef, i})
-			}
+		if _, ok := d.changed(i); ok {
+			n++
 		}
 	}
+	list := make([]pair, 0, n)
+	for i := range ref(d.x.entries.n) {
+		if p, ok := d.changed(i); ok {
+			list = append(list, p)
+		}
+	}
+	d.join(list)
 	list = slices.DeleteFunc(list, func(p pair) bool {
-		return p.early != noRef && p.late != noRef && d.early[p.early] == d.x.stateOf(p.late)
+		return p.late == noRef && p.early == noRef || p.late != noRef && p.early != noRef && d.early[p.early] == d.x.stateOf(p.late)
 	})
 	rank := map[uint32]int{}
 	for n, box := range d.x.boxNumbers(true) {
 		rank[box] = n
 	}
-	slices.SortStableFunc(list, func(p, q pair) int {
-		return cmp.Compare(rank[d.x.entries.at(min(p.early, p.late)).box], rank[d.x.entries.at(min(q.early, q.late)).box])
+	slices.SortFunc(list, func(p, q pair) int {
+		return cmp.Or(cmp.Compare(rank[d.entry(p).box], rank[d.entry(q).box]), cmp.Compare(p.at(), q.at()))
 	})
 	return list
+}
+
+// changed says at which of the places an entry is present. ok reports whether it is not
+// the same at both.
+func (d *differ) changed(i ref) (p pair, ok bool) {
+	before, after := uint32(goneBit), d.x.stateOf(i)
+	if int(i) < len(d.early) {
+		before = d.early[i]
+	}
+	p = pair{noRef, noRef}
+	if before&goneBit == 0 {
+		p.early = i
+	}
+	if after&goneBit == 0 {
+		p.late = i
+	}
+	return p, p.early != p.late || p.early != noRef && before != after
+}
+
+// join makes one pair of each message that went and of the next of its mailbox with
+// its digest that came, and leaves the pair of that one empty. It sorts the list.
+func (d *differ) join(list []pair) {
+	same := func(p, q pair) int {
+		a, b := d.entry(p), d.entry(q)
+		return cmp.Or(cmp.Compare(a.box, b.box), cmp.Compare(a.digest, b.digest))
+	}
+	slices.SortFunc(list, func(p, q pair) int { return cmp.Or(same(p, q), cmp.Compare(p.at(), q.at())) })
+	for len(list) > 0 {
+		n := 1
+		for n < len(list) && same(list[0], list[n]) == 0 {
+			n++
+		}
+		joinAlike(list[:n])
+		list = list[n:]
+	}
+}
+
+// joinAlike is join for messages of one mailbox and digest, in the order of the
+// manifest.
+func joinAlike(list []pair) {
+	went := 0 // the first that may be joined
+	for i, p := range list {
+		if p.early != noRef {
+			continue
+		}
+		for went < i && (list[went].early == noRef || list[went].late != noRef) {
+			went++
+		}
+		if went < i {
+			list[went].late, list[i].late = p.late, noRef
+		}
+	}
 }
 
 // change tells of a pair.

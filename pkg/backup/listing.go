@@ -34,21 +34,30 @@ type listedFile struct {
 
 // list reads the names in the folder of a mailbox. A folder that is not there is
 // empty.
-func (r *Repo) list(dir string) (*listing, error) {
-	l := &listing{dir: dir, subs: r.subs(), seed: maphash.MakeSeed()}
+func (r *Repo) list(dir string) (*listing, error) { return r.listAbout(dir, 0) }
+
+// listAbout is list of a folder in which about n files are: what grows takes twice the
+// memory.
+func (r *Repo) listAbout(dir string, n int) (*listing, error) {
+	l := &listing{dir: dir, subs: r.subs(), seed: maphash.MakeSeed(), files: make([]listedFile, 0, n)}
 	known := map[string]uint32{}
 	err := r.eachFile(l, func(sub uint32, base, suffix string) error {
-		n, ok := known[suffix]
-		if !ok {
-			n = uint32(len(l.suffixes))
-			known[suffix] = n
-			l.suffixes = append(l.suffixes, suffix)
-		}
-		l.files = append(l.files, listedFile{hash: maphash.String(l.seed, base), suffix: 2*n + sub})
+		l.files = append(l.files, listedFile{hash: maphash.String(l.seed, base), suffix: l.number(known, sub, suffix)})
 		return nil
 	})
 	slices.SortFunc(l.files, func(a, b listedFile) int { return cmp.Compare(a.hash, b.hash) })
 	return l, err
+}
+
+// number returns what a listedFile has as suffix. known are the places in suffixes.
+func (l *listing) number(known map[string]uint32, sub uint32, suffix string) uint32 {
+	n, ok := known[suffix]
+	if !ok {
+		n = uint32(len(l.suffixes))
+		known[suffix] = n
+		l.suffixes = append(l.suffixes, suffix)
+	}
+	return 2*n + sub
 }
 
 // eachFile calls fn for each name in the directories of a listing.
@@ -72,12 +81,29 @@ func (r *Repo) eachFile(l *listing, fn func(sub uint32, base, suffix string) err
 // that it was seen.
 func (l *listing) find(base string) (name string, file *listedFile, ok bool) {
 	hash := maphash.String(l.seed, base)
-	i, ok := slices.BinarySearchFunc(l.files, hash, func(f listedFile, h uint64) int { return cmp.Compare(f.hash, h) })
+	i, ok := l.first(hash)
 	if !ok {
 		return "", nil, false
 	}
 	f := &l.files[i]
 	return path.Join(l.dir, l.subs[f.suffix%2], base+l.suffixes[f.suffix/2]), f, true
+}
+
+// first is the place of the first file with that hash.
+func (l *listing) first(hash uint64) (i int, ok bool) {
+	return slices.BinarySearchFunc(l.files, hash, func(f listedFile, h uint64) int { return cmp.Compare(f.hash, h) })
+}
+
+// unseen reports whether a file is listed and was not seen.
+func (l *listing) unseen(sub uint32, base, suffix string) bool {
+	hash := maphash.String(l.seed, base)
+	i, _ := l.first(hash)
+	for ; i < len(l.files) && l.files[i].hash == hash; i++ {
+		if f := &l.files[i]; !f.seen && f.suffix%2 == sub && l.suffixes[f.suffix/2] == suffix {
+			return true
+		}
+	}
+	return false
 }
 
 // byMailbox returns all entries, by mailbox and then in the order of the manifest.
@@ -118,14 +144,15 @@ func (r *Repo) hashAll(ctx context.Context, jobs []*hashJob) error {
 	var wg sync.WaitGroup
 	for range min(hashWorkers, runtime.GOMAXPROCS(0), len(jobs)) {
 		wg.Go(func() {
-			buf := make([]byte, 128<<10)
+			buf := copyBuffers.Get().(*[32 << 10]byte)
+			defer copyBuffers.Put(buf)
 			for {
 				i := int(next.Add(1) - 1)
 				if i >= len(jobs) || ctx.Err() != nil {
 					return
 				}
 				if j := jobs[i]; j.err == nil {
-					j.digest, j.err = r.hashFile(ctx, j.name, buf)
+					j.digest, j.err = r.hashFile(ctx, j.name, buf[:])
 				}
 			}
 		})

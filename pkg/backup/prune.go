@@ -44,17 +44,24 @@ func (r *Repo) Prune(ctx context.Context, dryRun bool) (PruneResult, error) {
 		return PruneResult{}, nil
 	}
 	r.tip = nil // there will be two others
-	p := &pruner{old: newIndex(r.log), lastState: map[uint32]int64{}, boxes: map[uint32]bool{}, rewriter: rewriter{ctx: ctx, r: r}}
+	result, err := r.prune(ctx, dryRun)
+	if err != nil || dryRun {
+		return result, errors.Join(err, r.look())
+	}
+	if err := r.openAgain(); err != nil {
+		return result, err
+	}
+	return result, r.finishPrune()
+}
+
+// prune writes the new manifest.
+func (r *Repo) prune(ctx context.Context, dryRun bool) (PruneResult, error) {
+	p := &pruner{lastState: map[uint32]int64{}, boxes: map[uint32]bool{}, rewriter: rewriter{ctx: ctx, r: r}}
 	if err := p.mark(); err != nil {
 		return PruneResult{}, err
 	}
-	if err := p.rewrite(dryRun); err != nil || dryRun {
-		return p.result, errors.Join(err, r.look())
-	}
-	if err := r.openAgain(); err != nil {
-		return p.result, err
-	}
-	return p.result, r.finishPrune()
+	err := p.rewrite(dryRun)
+	return p.result, err
 }
 
 // openAgain reads the manifest that has taken the place of the old one.
@@ -67,23 +74,25 @@ func (r *Repo) openAgain() error {
 	return r.openManifest()
 }
 
-// pruner is one Prune.
+// pruner is one Prune. It never has more than each message once in its indexes: that
+// of the old manifest is dropped when it is known what is to be kept.
 type pruner struct {
-	old       *index
-	keep      []bool           // by entry of old
+	keep      []bool           // by msg line of the old manifest
 	boxes     map[uint32]bool  // that were present at a place that is kept
 	lastState map[uint32]int64 // where the last state line of each mailbox is
 	prints    []uint64         // of the states that are kept: of each snapshot, and now
 	result    PruneResult
 
-	rewriter
-	n    ref // entries of old passed
-	snap int // snapshots passed
+	rewriter        // of what is kept
+	drop     *index // the msg lines that are not
+	n        int    // msg lines passed
+	snap     int    // snapshots passed
 }
 
 // mark finds out what is to be kept.
 func (p *pruner) mark() error {
-	from := int64(0)
+	from, old := int64(0), newIndex(p.r.log)
+	old.reserve(p.r.seen.end)
 	for _, end := range append(p.ends(), p.r.seen.end) {
 		if err := p.ctx.Err(); err != nil {
 			return err
@@ -92,21 +101,21 @@ func (p *pruner) mark() error {
 			if rec.kind == kindState {
 				p.lastState[rec.box] = l.off
 			}
-			return p.old.apply(rec, l.off)
+			return old.apply(rec, l.off)
 		})
 		if err != nil {
 			return err
 		}
-		p.keep = append(p.keep, make([]bool, p.old.entries.n-len(p.keep))...)
+		p.keep = append(p.keep, make([]bool, old.entries.n-len(p.keep))...)
 		for i := range p.keep {
-			if p.old.stateOf(ref(i))&goneBit == 0 {
+			if old.stateOf(ref(i))&goneBit == 0 {
 				p.keep[i] = true
 			}
 		}
-		for n, b := range p.old.boxes {
+		for n, b := range old.boxes {
 			p.boxes[n] = p.boxes[n] || b.present
 		}
-		p.prints = append(p.prints, p.old.fingerprint())
+		p.prints = append(p.prints, old.fingerprint())
 		from = end
 	}
 	return nil
@@ -153,7 +162,16 @@ func (x *index) fingerprint() uint64 {
 // rewrite writes the new manifest and puts it in its place. In a dry run it only
 // counts.
 func (p *pruner) rewrite(dryRun bool) error {
+	kept := 0
+	for _, keep := range p.keep {
+		if keep {
+			kept++
+		}
+	}
+	p.drop = newIndex(p.r.log)
+	p.drop.reserve(int64(len(p.keep)-kept) * typicalLine)
 	return p.rewriter.run(p.ctx, p.r, dryRun, func() error {
+		p.x.reserve(int64(kept) * typicalLine)
 		err := scanManifest(p.r.log.f, 0, p.r.seen.end, p.line)
 		if err == nil {
 			err = p.compare(len(p.prints) - 1)
@@ -182,9 +200,16 @@ func (p *pruner) line(l rawLine, rec *record, _ string) error {
 	case kindMsg:
 		p.n++
 		if p.keep[p.n-1] {
-			return p.copy(l.text)
+			return p.copyMsg(l)
+		}
+		if err := p.drop.apply(rec, l.off); err != nil {
+			return err
 		}
 		return p.replaced(rec)
+	case kindBox:
+		if err := p.drop.apply(rec, l.off); err != nil {
+			return err
+		}
 	}
 	if !p.boxes[rec.box] {
 		return nil
@@ -203,6 +228,15 @@ func (p *pruner) line(l rawLine, rec *record, _ string) error {
 		}
 	}
 	return p.copy(l.text)
+}
+
+// copyMsg is copy for a msg line. In a dry run it can be read in the old manifest.
+func (p *pruner) copyMsg(l rawLine) error {
+	err := p.copy(l.text)
+	if err == nil && p.out == nil {
+		p.x.entries.at(ref(p.x.entries.n - 1)).off = l.off
+	}
+	return err
 }
 
 // compare checks that the new manifest says what the old one did at a place.
@@ -237,12 +271,18 @@ func (p *pruner) gone(b *boxEntry, rec *record) error {
 	})
 }
 
-// plan adds the lines that tell which files are to be removed.
+// plan adds the lines that tell which files are to be removed. In a dry run it only
+// counts them.
 func (p *pruner) plan() error {
 	var files []string
 	size := 0
+	dryRun := p.out == nil
+	if dryRun {
+		p.x.log = p.r.log // see copyMsg
+	}
 	flush := func() error {
-		if len(files) == 0 {
+		if len(files) == 0 || dryRun {
+			files, size = files[:0], 0
 			return nil
 		}
 		err := p.write(func(w *lineWriter) {
@@ -253,21 +293,18 @@ func (p *pruner) plan() error {
 		files, size = files[:0], 0
 		return err
 	}
-	for i, kept := range p.keep {
-		if kept {
-			continue
-		}
-		m, err := p.old.message(ref(i))
+	for i := range ref(p.drop.entries.n) {
+		m, err := p.drop.message(i)
 		if err != nil {
 			return err
 		}
 		p.result.Messages++
 		facts, ours := parseFileName(m.File)
-		// One file may stand in several lines.
-		again := func(other ref) bool { return p.keep[other] || other < ref(i) }
-		if named, err := p.old.names(m.Mailbox.Dir, m.File, again); err != nil {
+		named, err := p.namedElsewhere(i, m)
+		if err != nil {
 			return err
-		} else if named || !ours {
+		}
+		if named || !ours {
 			continue
 		}
 		p.result.Files++
@@ -281,6 +318,15 @@ func (p *pruner) plan() error {
 		files, size = append(files, name), size+len(name)
 	}
 	return flush()
+}
+
+// namedElsewhere reports whether a line that is kept, or one that was dropped before,
+// names the file of a message.
+func (p *pruner) namedElsewhere(i ref, m *Message) (bool, error) {
+	if named, err := p.x.names(m.Mailbox.Dir, m.File, anyRef); named || err != nil {
+		return named, err
+	}
+	return p.drop.names(m.Mailbox.Dir, m.File, func(other ref) bool { return other < i })
 }
 
 // naming yields the msg lines that name a file.

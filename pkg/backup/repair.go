@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // RepairResult is what a repair has done.
@@ -46,6 +47,7 @@ func (r *Repo) Repair(ctx context.Context) (RepairResult, error) {
 	if p.spill != nil {
 		err = errors.Join(err, p.spill.Close(), r.root.Remove(spillFile))
 	}
+	p.old, p.x = nil, nil // there will be another
 	if err == nil {
 		err = r.openAgain()
 	}
@@ -116,6 +118,7 @@ func (p *repairer) repair() error {
 	if p.result == (RepairResult{}) && p.r.log.f != nil {
 		return nil
 	}
+	p.old = nil // there will be another
 	return p.run(p.ctx, p.r, false, p.rewrite)
 }
 
@@ -223,6 +226,7 @@ func (p *repairer) index(dirs []string) error {
 		}
 	}
 	if p.r.log.f != nil {
+		p.old.reserve(p.r.seen.end)
 		if err := p.old.replay(p.r.log.f, 0, p.r.seen.end); err != nil {
 			return err
 		}
@@ -287,42 +291,120 @@ type foundFile struct {
 	job          *hashJob
 }
 
+// foundName is the name of such a file, in 56 octets.
+type foundName struct {
+	unix           int64
+	v, uid         uint32
+	uidl, digest   [digestPart]byte
+	size, wireSize int64
+	suffix         uint32 // as in listedFile
+	wire, eml      bool
+}
+
+func nameFound(base string, facts fileFacts) foundName {
+	n := foundName{v: facts.UIDValidity, uid: facts.UID, uidl: facts.UIDLHash, digest: facts.Digest, size: facts.Size, wireSize: facts.WireSize,
+		wire: facts.Wire, eml: strings.HasSuffix(base, emlSuffix)}
+	if !facts.Date.IsZero() {
+		n.unix = facts.Date.Unix()
+	}
+	return n
+}
+
+// file returns the file that has the name in the folder of l.
+func (n *foundName) file(l *listing) foundFile {
+	f := fileFacts{UIDValidity: n.v, UID: n.uid, UIDLHash: n.uidl, Digest: n.digest, Size: n.size, WireSize: n.wireSize, Wire: n.wire}
+	if n.unix != 0 {
+		f.Date = time.Unix(n.unix, 0).UTC()
+	}
+	base := f.name()
+	if n.eml {
+		base += emlSuffix
+	}
+	return foundFile{sub: n.suffix % 2, base: base, suffix: l.suffixes[n.suffix/2], facts: f}
+}
+
+// compare puts the newest generation first, then goes by UID or date and by name.
+func (n *foundName) compare(o *foundName, l *listing) int {
+	c := cmp.Or(cmp.Compare(o.v, n.v), cmp.Compare(n.uid, o.uid), cmp.Compare(n.unix, o.unix), bytes.Compare(n.uidl[:], o.uidl[:]))
+	if c != 0 {
+		return c
+	}
+	a, b := n.file(l), o.file(l)
+	return cmp.Or(strings.Compare(a.base, b.base), strings.Compare(a.suffix, b.suffix))
+}
+
+// foundNames is a list that grows without moving.
+type foundNames [][]foundName
+
+const foundChunk = 1024
+
+func (s *foundNames) add(n foundName) {
+	if last := len(*s) - 1; last < 0 || len((*s)[last]) == foundChunk {
+		*s = append(*s, make([]foundName, 0, foundChunk))
+	}
+	last := &(*s)[len(*s)-1]
+	*last = append(*last, n)
+}
+
+func (s foundNames) at(i uint32) *foundName { return &s[i/foundChunk][i%foundChunk] }
+
+// sorted returns the places of the names of the folder of l in their order.
+func (s foundNames) sorted(l *listing) []uint32 {
+	if len(s) == 0 {
+		return nil
+	}
+	order := make([]uint32, (len(s)-1)*foundChunk+len(s[len(s)-1]))
+	for i := range order {
+		order[i] = uint32(i)
+	}
+	slices.SortFunc(order, func(a, b uint32) int { return s.at(a).compare(s.at(b), l) })
+	return order
+}
+
 // folder looks at the files of a folder.
 func (p *repairer) folder(dir string) error {
 	box, ok := p.old.box(dir)
 	if !ok {
-		return nil
+		return p.clean(dir)
 	}
 	keywords, err := p.r.readKeywords(dir)
 	if err != nil {
 		return err
 	}
 	l := &listing{dir: dir, subs: p.r.subs()}
-	p.last = ""
-	var list []foundFile
+	known := map[string]uint32{}
+	var names foundNames
 	err = p.r.eachFile(l, func(sub uint32, base, suffix string) error {
 		if facts, ok := parseFileName(base); ok {
-			list = append(list, foundFile{sub: sub, base: base, suffix: suffix, facts: facts})
+			n := nameFound(base, facts)
+			n.suffix = l.number(known, sub, suffix)
+			names.add(n)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(list, func(a, b foundFile) int {
-		return cmp.Or(cmp.Compare(b.facts.UIDValidity, a.facts.UIDValidity), cmp.Compare(a.facts.UID, b.facts.UID), strings.Compare(a.base, b.base), strings.Compare(a.suffix, b.suffix))
-	})
-	for len(list) > 0 {
-		n, octets := 0, int64(0)
-		for n < len(list) && n < hashFiles && octets < hashOctets {
-			octets += list[n].facts.Size
-			n++
+	p.last = ""
+	var batch []foundFile
+	octets := int64(0)
+	order := names.sorted(l)
+	for n, i := range order {
+		f := names.at(i).file(l)
+		batch, octets = append(batch, f), octets+f.facts.Size
+		if len(batch) < hashFiles && octets < hashOctets && n < len(order)-1 {
+			continue
 		}
-		if err := p.files(box, l, list[:n], keywords); err != nil {
+		if err := p.files(box, l, batch, keywords); err != nil {
 			return err
 		}
-		list = list[n:]
+		batch, octets = batch[:0], 0
 	}
+	return p.clean(dir)
+}
+
+// clean moves what is no message of ours out of the mbox of a folder.
+func (p *repairer) clean(dir string) error {
 	if p.r.settings.Format != FormatMbox {
 		return nil
 	}
@@ -474,6 +556,7 @@ func (p *repairer) rebuild(box uint32, f *foundFile, keywords []string) error {
 
 // rewrite writes the lines of the new manifest.
 func (p *repairer) rewrite() error {
+	p.x.reserve(p.r.seen.end + p.used)
 	err := p.scan(func(l rawLine, rec *record) error {
 		if l.off >= p.first {
 			if err := p.insert(); err != nil {

@@ -4,8 +4,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"hash/maphash"
-	"io"
 	"path"
+	"slices"
 	"sync"
 
 	"github.com/mail-toolkit/mail/pkg/imap"
@@ -83,27 +83,28 @@ func keyOf(dir string, facts fileFacts) takenKey {
 
 // fileSet are the files that the manifest names, by their hashes.
 type fileSet struct {
-	seed maphash.Seed
-	set  map[uint64]struct{}
+	seed   maphash.Seed
+	hashes []uint64 // sorted
 }
 
 func (s *fileSet) hash(dir, file string) uint64 { return maphash.String(s.seed, dir+"/"+file) }
 
 func (s *fileSet) has(dir, file string) bool {
-	_, ok := s.set[s.hash(dir, file)]
+	_, ok := slices.BinarySearch(s.hashes, s.hash(dir, file))
 	return ok
 }
 
 func (f *fetching) recordedFiles() (*fileSet, error) {
 	n := f.index.size()
-	s := &fileSet{maphash.MakeSeed(), make(map[uint64]struct{}, n)}
+	s := &fileSet{maphash.MakeSeed(), make([]uint64, 0, n)}
 	for i := range n {
 		m, err := f.index.message(ref(i))
 		if err != nil {
 			return nil, err
 		}
-		s.set[s.hash(m.Mailbox.Dir, m.File)] = struct{}{}
+		s.hashes = append(s.hashes, s.hash(m.Mailbox.Dir, m.File))
 	}
+	slices.Sort(s.hashes)
 	return s, nil
 }
 
@@ -165,7 +166,7 @@ func (r *Repo) digestOf(file string) (d store.Digest, size int64, err error) {
 	}
 	defer h.Close()
 	sum := sha256.New()
-	size, err = io.Copy(sum, h)
+	size, err = copyAll(sum, h)
 	sum.Sum(d[:0])
 	return d, size, err
 }

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -124,7 +125,7 @@ func (v *verifier) badLines() error {
 // mailbox looks at the files of a mailbox, and then at what else is in its folder.
 func (v *verifier) mailbox(box uint32, refs []ref) error {
 	info, _ := v.x.info(box)
-	l, err := v.r.list(info.Mailbox.Dir)
+	l, err := v.r.listAbout(info.Mailbox.Dir, len(refs))
 	if err != nil {
 		return err
 	}
@@ -270,18 +271,7 @@ func (v *verifier) judge(c check) error {
 
 // unknown tells of the files in the folder of a mailbox that no line names.
 func (v *verifier) unknown(m *Mailbox, l *listing) error {
-	type key struct {
-		hash   uint64
-		sub    uint32
-		suffix string
-	}
-	left := map[key]bool{}
-	for _, f := range l.files {
-		if !f.seen {
-			left[key{f.hash, f.suffix % 2, l.suffixes[f.suffix/2]}] = true
-		}
-	}
-	if len(left) == 0 {
+	if !slices.ContainsFunc(l.files, func(f listedFile) bool { return !f.seen }) {
 		return nil
 	}
 	detail, err := v.unknownDetail()
@@ -289,7 +279,7 @@ func (v *verifier) unknown(m *Mailbox, l *listing) error {
 		return err
 	}
 	return v.r.eachFile(l, func(sub uint32, base, suffix string) error {
-		if !left[key{maphash.String(l.seed, base), sub, suffix}] {
+		if !l.unseen(sub, base, suffix) {
 			return nil
 		}
 		p := Problem{Kind: UnknownFile, Mailbox: m.Name, File: path.Join(l.dir, l.subs[sub], base+suffix)}

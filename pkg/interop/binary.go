@@ -27,12 +27,17 @@ func Binary(t testing.TB) string {
 	return binary.path
 }
 
-// Command is a program that is killed when it runs for two minutes or the test ends.
+// Command is a program that is killed when it runs for two minutes (ten with
+// MAIL_SOAK, whose cases are longer) or the test ends.
 // Its Wait does not wait for what the program has started and left behind with its
 // streams.
 func Command(t testing.TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	limit := 2 * time.Minute
+	if os.Getenv("MAIL_SOAK") != "" {
+		limit *= 5
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.WaitDelay = 5 * time.Second
