@@ -209,14 +209,14 @@ func (r *Repo) openPiece(name string) (*os.File, mboxPiece, error) {
 			return f, p, nil
 		}
 		if err := errors.Join(err, f.Close()); err != nil {
-			return nil, mboxPiece{}, err
+			return nil, mboxPiece{}, &fs.PathError{Op: "open", Path: name, Err: err}
 		}
 	}
 	return nil, mboxPiece{}, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
 // piece finds a message by its name in the mbox. ok is false if it is not where the
-// index says.
+// index says; one that the index does not have is an fs.ErrNotExist.
 func (x *mboxIndex) piece(f *os.File, name string) (p mboxPiece, ok bool, err error) {
 	name, place, several := strings.Cut(name, "@")
 	part, ok := x.find(name)
@@ -228,7 +228,7 @@ func (x *mboxIndex) piece(f *os.File, name string) (p mboxPiece, ok bool, err er
 		}
 	}
 	if !ok {
-		return p, false, nil
+		return p, false, fs.ErrNotExist
 	}
 	line := make([]byte, min(int64(maxMboxLine), part.end-part.off))
 	_, err = f.ReadAt(line, part.off)

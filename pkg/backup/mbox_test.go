@@ -242,3 +242,26 @@ func TestR10_MboxNobodyKnows(t *testing.T) {
 		r.check(name)
 	}
 }
+
+// TestMboxIsReadOnce looks for messages that are there and for some that are not: the mbox is looked through once.
+func TestMboxIsReadOnce(t *testing.T) {
+	c := verifiable(t, FormatMbox)
+	first, _, err := c.openMboxOnce("INBOX/" + mboxFile)
+	c.must(err)
+	c.must(first.Close())
+	index := c.mboxes.recent[0]
+	for m, err := range c.Messages("", "INBOX") {
+		c.must(err)
+		if _, err := c.locate(m); err != nil {
+			t.Error(err)
+		}
+		gone := *m
+		gone.File = strings.Replace(m.File, ".V1U", ".V9U", 1)
+		if _, err := c.locate(&gone); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: got %v, want that it is not there", gone.File, err)
+		}
+	}
+	if c.mboxes.recent[0] != index {
+		t.Error("the mbox was looked through again")
+	}
+}
