@@ -22,11 +22,12 @@ func killRounds() int {
 	return 40
 }
 
-// killSome runs commands, which next gives, and kills them at random moments; it returns how often one was not faster.
+// killSome runs commands, which next gives, and kills them at random moments; it returns how often one was not faster. It
+// goes on until that are a quarter of the rounds.
 func killSome(t *testing.T, s *shell, rounds int, next func(i int) []string) int {
 	t.Helper()
 	killed, took := 0, 100*time.Millisecond
-	for i := range rounds {
+	for i := 0; i < rounds || killed < rounds/4 && i < 10*rounds; i++ {
 		args := next(i)
 		var words strings.Builder
 		cmd := s.command(args...)
