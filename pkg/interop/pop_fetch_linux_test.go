@@ -190,7 +190,7 @@ func TestP5_PopFetchKilled(t *testing.T) {
 			args := []string{"-o", kind + ":" + box, "--state", filepath.Join(dir, "state")}
 			var words strings.Builder
 			killed, took := 0, 100*time.Millisecond
-			for range rounds {
+			for i := 0; i < rounds || killed < rounds/4 && i < 10*rounds; i++ {
 				m.add(t, 1+rand.IntN(20))
 				cmd := m.fetch(t, &words, args...)
 				begun := time.Now()
