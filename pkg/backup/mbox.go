@@ -449,10 +449,11 @@ func (r *Repo) settleMbox(name string, recorded func(file string) bool) error {
 	if err != nil {
 		return err
 	}
-	end, foreign := from, false // what is good
+	end, keep := from, false // what is good; the rest is more than what a dead run leaves
 	err = scanMbox(f, from, size, func(p mboxPiece) error {
-		foreign = foreign || p.name == "" && !p.gone && !p.torn
+		keep = keep || p.name == "" && !p.gone && !p.torn // of another program
 		if end < p.off {
+			keep = keep || p.name != ""
 			return nil
 		}
 		whole, err := wholeEnd(f, p)
@@ -465,7 +466,7 @@ func (r *Repo) settleMbox(name string, recorded func(file string) bool) error {
 	if err != nil || end == size {
 		return err
 	}
-	if foreign { // another program has written to it
+	if keep {
 		if _, err := r.keepAside(f, end, size, name); err != nil {
 			return err
 		}

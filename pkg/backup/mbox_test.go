@@ -265,3 +265,24 @@ func TestMboxIsReadOnce(t *testing.T) {
 		t.Error("the mbox was looked through again")
 	}
 }
+
+// TestR9_MboxTailIsKept has messages that are whole behind one that is not, as an old copy of the manifest leaves them:
+// what is cut off is kept aside.
+func TestR9_MboxTailIsKept(t *testing.T) {
+	text, names, ends := mboxText("a\n", "b\n", "c\n", "d\n")
+	damaged := text[:ends[1]-2] + "x" + text[ends[1]-1:]
+	r := newRepo(t, FormatMbox)
+	r.must(r.root.Mkdir("INBOX", 0o700))
+	mbox := filepath.Join(r.dir, "INBOX", mboxFile)
+	r.must(os.WriteFile(mbox, []byte(damaged), 0o600))
+	r.must(r.settleMbox("INBOX/"+mboxFile, func(name string) bool { return name == names[0] }))
+	got, err := os.ReadFile(mbox)
+	r.must(err)
+	aside, err := os.ReadDir(filepath.Join(r.dir, damagedDir))
+	if err != nil || len(aside) != 1 || string(got) != text[:ends[0]] {
+		t.Fatalf("got %q and %d files put aside, %v; want one", got, len(aside), err)
+	}
+	if kept, err := os.ReadFile(filepath.Join(r.dir, damagedDir, aside[0].Name())); err != nil || string(kept) != damaged[ends[0]:] {
+		t.Errorf("got %q, %v, want what was cut off", kept, err)
+	}
+}
